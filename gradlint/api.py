@@ -1,0 +1,118 @@
+"""What a rule author imports: `Rule`, `RuleContext` and the values they speak in. Importing this never imports torch."""
+
+import ast
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol
+
+from gradlint.core.edit import Edit, EditKind
+from gradlint.core.finding import Cause, Claim, Confidence, Figures, Finding, Remedy, Severity, Verdict
+from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow
+from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo
+from gradlint.core.location import Location, Site
+from gradlint.core.target import LossUse, Target
+
+API_VERSION = 1
+"""Raised when a pack written for an older version would no longer work."""
+
+__all__ = [
+    "API_VERSION",
+    "Cause",
+    "Claim",
+    "Confidence",
+    "Edit",
+    "EditKind",
+    "Figures",
+    "Finding",
+    "Flow",
+    "GraphView",
+    "Law",
+    "Location",
+    "LossUse",
+    "ModuleCall",
+    "ModuleFlow",
+    "ModuleInfo",
+    "NodeFlow",
+    "OpNode",
+    "ParameterFlow",
+    "ParameterInfo",
+    "Remedy",
+    "Rule",
+    "RuleContext",
+    "Severity",
+    "Site",
+    "Target",
+    "TimeFlow",
+    "Verdict",
+]
+
+
+class RuleContext(Protocol):
+    """All that a rule may ask about one built, traced and propagated model."""
+
+    @property
+    def target(self) -> Target:
+        """The model under analysis."""
+
+    @property
+    def graph(self) -> GraphView:
+        """The executed graph."""
+
+    @property
+    def flow(self) -> Flow:
+        """The predicted flow (computed once, shared by all rules)."""
+
+    @property
+    def parameters(self) -> Mapping[str, ParameterInfo]:
+        """Parameters by dotted name: law, reachability, place."""
+
+    @property
+    def modules(self) -> Mapping[str, ModuleInfo]:
+        """Modules by dotted name, the model itself under `""`."""
+
+    @property
+    def losses(self) -> tuple[LossUse, ...]:
+        """Losses that the file applies."""
+
+    @property
+    def optimizer(self) -> str | None:
+        """"sgd" or "adam", from configuration or training code; None where neither tells."""
+
+    @property
+    def tree(self) -> ast.Module | None:
+        """Syntax tree of the checked file; None for a live model."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The running rule's options (`[tool.gradlint.rules.<name>]`)."""
+
+    @property
+    def model(self) -> Any:
+        """The built `torch.nn.Module`, for rules that must look at it."""
+
+    def what_if(self, edit: Edit) -> Flow | None:
+        """The flow after an edit, predicted anew; None where the edit does not apply to this graph."""
+
+    def site(self, module: str) -> Location | None:
+        """Nearest constructor line of a module in the checked file (the class line where there is none)."""
+
+    def near_miss(self, text: str) -> None:
+        """Say, in numbers, why the rule did not fire (shown with `--verbose`)."""
+
+
+class Rule(ABC):
+    """One defect, one class. The class docstring is its page (Markdown), shown by `gradlint rule NAME`."""
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    level: ClassVar[str] = "stable"
+    """"stable" (on), "preview" or "pedantic" (off until selected)."""
+    INVALID: ClassVar[tuple[str, ...]] = ()
+    """Model files on which the rule must fire, as source text."""
+    VALID: ClassVar[tuple[str, ...]] = ()
+    """Healthy twins on which it must not."""
+
+    @abstractmethod
+    def check(self, ctx: RuleContext) -> Iterable[Finding]:
+        """Yield the findings for one model."""

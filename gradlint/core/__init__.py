@@ -1,0 +1,1 @@
+"""Torch-free values that the stages hand on."""

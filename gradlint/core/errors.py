@@ -1,0 +1,31 @@
+"""Errors are values with a place and a remedy."""
+
+from gradlint.core.location import Location
+
+
+class GradlintError(Exception):
+    """Anything gradlint has to tell its user instead of a traceback; leads to exit code 2.
+
+    Args:
+        message: what went wrong, naming what was expected.
+        location: file and line, where there is one.
+        remedy: the one line that would help.
+    """
+
+    def __init__(self, message: str, *, location: Location | None = None, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
+        self.remedy = remedy
+
+
+class UsageError(GradlintError):
+    """A path, flag, selector or configuration that cannot be meant."""
+
+
+class AnalysisError(GradlintError):
+    """A model that cannot be analysed; becomes a GL001 finding. `stage` is "import", "build", "feed", "trace" …"""
+
+    def __init__(self, message: str, *, stage: str, location: Location | None = None, remedy: str = "") -> None:
+        super().__init__(message, location=location, remedy=remedy)
+        self.stage = stage
