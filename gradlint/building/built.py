@@ -1,0 +1,57 @@
+"""What building hands on: a model, where its parts were made, and the values or laws of its parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.core.graph import ModuleInfo
+from gradlint.core.location import Location
+from gradlint.core.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterValues:
+    """One parameter (or buffer): its real elements, or a stratified sample of the law they would be drawn from."""
+
+    shape: tuple[int, ...]
+    values: torch.Tensor | None
+    """The real tensor; None where the model was built without memory."""
+    sample: torch.Tensor
+    """At most 2,048 elements, float64, one-dimensional."""
+    kind: str = "values"
+    """The last initialising call ("zeros", "uniform", "normal" …) or "values"."""
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A model ready to be traced."""
+
+    target: Target | None
+    """None for a live model handed over by its owner."""
+    model: nn.Module
+    modules: Mapping[str, ModuleInfo]
+    """By dotted name, the model itself under `""`; an instance registered twice stands under its first name."""
+    parameter_sites: Mapping[str, Location]
+    values: Mapping[str, ParameterValues]
+    """Parameters and buffers by dotted name (first name of shared ones)."""
+    fake_mode: Any = None
+    """The FakeTensorMode of a model built without memory, else None."""
+    built: str = ""
+    """How it was built: "configured", "defaults", "as in train.py:41" …"""
+    class_location: Location | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Example inputs with which the model's forward runs."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    described: str = ""
+    """For people: "(4, 3, 32, 32) float32"."""
+    source: str = ""
+    """Where they came from: "configured", "example_input_array", "__main__ block", "derived from Conv2d stem" …"""

@@ -1,0 +1,1 @@
+"""Which models a file holds, without importing it."""

@@ -1,0 +1,1 @@
+"""Real forward and backward passes, and the verdicts they give."""

@@ -1,0 +1,1 @@
+"""ModelGraph → Flow: the signal-propagation engine."""

@@ -1,0 +1,1 @@
+"""Built model → executed `torch.fx` graph."""
