@@ -1,1 +1,7 @@
-"""Built model → executed `torch.fx` graph."""
+"""Tracing: a built model and its inputs go in, a `ModelGraph` comes out."""
+
+from gradlint.tracing.dropout import without_dropout
+from gradlint.tracing.forward import trace
+from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
+
+__all__ = ["ModelGraph", "TensorMeta", "constant_of", "op_of", "trace", "without_dropout"]

@@ -1,0 +1,130 @@
+"""Record one forward pass of a built model."""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.building.built import BuiltModel, Fed
+from gradlint.core.errors import AnalysisError
+from gradlint.core.graph import GraphView
+from gradlint.tracing.dropout import drop_modules_in_eval
+from gradlint.tracing.frames import error_location
+from gradlint.tracing.leaves import named_tensors, output_leaves, tensors
+from gradlint.tracing.model_graph import ModelGraph
+from gradlint.tracing.naming import Names, names_of
+from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls
+from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
+from gradlint.tracing.reach import reachable
+from gradlint.tracing.recorder import Recorder
+
+
+def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
+    """Run the model's forward once, in training mode with dropout as identity, and record it.
+
+    The model is left exactly as found: attributes, buffers, gradients, training flags, random state and grad mode.
+
+    Raises:
+        AnalysisError: stage "feed", where the forward raises or returns no floating tensor; the location is the
+            user's line.
+    """
+    model = built.model
+    with preserved(model) as backups, random_state():
+        model.train()
+        refresh_flat_weights(model)
+        known = names_of(model)
+        recorder = Recorder(known, backups, fake=built.fake_mode is not None, bottom=_run.__code__)
+        for tensor in tensors((fed.args, dict(fed.kwargs))):
+            backups.keep(tensor)
+        for name, tensor in named_tensors(_argument_names(model, fed.args, fed.kwargs)):
+            recorder.feed(name, tensor)
+        result = _recorded(recorder, model, fed, built)
+        return _graph(recorder, known, model, result, built)
+
+
+def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel) -> Any:
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(drop_modules_in_eval(model))
+            stack.enter_context(builtins_only())
+            stack.enter_context(module_calls(recorder.module))
+            stack.enter_context(autograd_functions(recorder.custom_function))
+            stack.enter_context(recorder)
+            return _run(model, fed)
+    except Exception as error:  # noqa: BLE001 - whatever the user's forward raises becomes one finding
+        raise feed_error(error, fed, built) from error
+
+
+def _run(model: nn.Module, fed: Fed) -> Any:
+    return model(*fed.args, **dict(fed.kwargs))
+
+
+def feed_error(error: BaseException, fed: Fed, built: BuiltModel) -> AnalysisError:
+    """The finding for a forward pass that raised."""
+    text = " ".join(str(error).split())[:300]
+    described = fed.described or "the example input"
+    return AnalysisError(
+        f"the forward pass raised {type(error).__name__} on {described}: {text}",
+        stage="feed",
+        location=error_location(error) or built.class_location,
+        remedy="say what the model takes: inputs = [...] under [[tool.gradlint.targets]]",
+    )
+
+
+def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, built: BuiltModel) -> ModelGraph:
+    leaves = output_leaves(result)
+    if not leaves:
+        raise AnalysisError(
+            f"the forward pass returned no floating tensor (it returned {type(result).__name__})",
+            stage="feed",
+            location=built.class_location,
+        )
+    nodes = [recorder.values.read(leaf) for leaf in leaves]
+    recorder.writer.output(nodes)
+    graph = recorder.writer.graph
+    view = GraphView(
+        nodes=recorder.writer.nodes,
+        calls=tuple(recorder.calls),
+        inputs=tuple(n.name for n in graph.nodes if n.op == "placeholder"),
+        outputs=tuple(dict.fromkeys(n.name for n in nodes)),
+        guesses=tuple(recorder.guesses),
+        traced_by="recorder",
+    )
+    return ModelGraph(
+        graph=graph,
+        view=view,
+        model=model,
+        reachable=reachable(leaves, known.parameters),
+        used=frozenset(recorder.used),
+        shared=known.shared,
+        output_template=_template(result),
+    )
+
+
+def _argument_names(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments under the names that the forward gives them; `input_i` where it does not say."""
+    try:
+        bound = inspect.signature(model.forward).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # the call itself will say what is wrong
+        return {**{f"input_{i}": value for i, value in enumerate(args)}, **kwargs}
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            named.update(value)
+        else:
+            named[name] = value
+    return named
+
+
+def _template(value: Any) -> Any:
+    """Class names in place of an output's leaves."""
+    if isinstance(value, Mapping):
+        return {str(key): _template(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_template(item) for item in value]
+    return type(value).__name__

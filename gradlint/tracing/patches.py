@@ -1,0 +1,56 @@
+"""What has to be swapped inside torch while a forward pass is recorded. Everything is put back, also after errors."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+_CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+
+def _no_torch_function(*_: Any) -> bool:
+    return False
+
+
+@contextmanager
+def builtins_only() -> Iterator[None]:
+    """Make the Python bodies of torch.nn.functional run, so that a mode sees the C functions that they call.
+
+    Otherwise `nn.MultiheadAttention` is one opaque call instead of linear … attention.
+    """
+    with ExitStack() as stack:
+        for name in _CHECKS:
+            stack.enter_context(mock.patch.object(functional, name, _no_torch_function))
+        yield
+
+
+@contextmanager
+def module_calls(around: Callable[[nn.Module, Callable[[], Any], tuple[Any, ...]], Any]) -> Iterator[None]:
+    """Route every module call through `around(module, run, inputs)`, whose result is what the caller gets."""
+    original = nn.Module.__call__
+
+    def call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+        return around(module, lambda: original(module, *args, **kwargs), (*args, *kwargs.values()))
+
+    with mock.patch.object(nn.Module, "__call__", call):
+        yield
+
+
+@contextmanager
+def autograd_functions(apply: Callable[[Any, Callable[..., Any], tuple[Any, ...]], Any]) -> Iterator[None]:
+    """Route every `autograd.Function.apply` through `apply(cls, original, args)`."""
+    original = torch.autograd.Function.__dict__["apply"]
+
+    def patched(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = original.__get__(None, cls)
+        return apply(cls, bound, args) if not kwargs else bound(*args, **kwargs)
+
+    torch.autograd.Function.apply = classmethod(patched)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = original  # type: ignore[method-assign]

@@ -1,0 +1,102 @@
+"""Leave a model, the random generators and the grad mode exactly as they were found, whatever happens in between."""
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+class Backups:
+    """Contents of storages that a forward pass may write, copied before they are written."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+
+    def keep(self, tensor: torch.Tensor) -> None:
+        """Copy the whole storage that `tensor` lies in, once. Fake and sparse tensors have none to copy."""
+        if tensor.layout is not torch.strided:
+            return
+        storage = tensor.untyped_storage()
+        if storage.device.type != "meta" and storage._cdata not in self._copies:
+            self._copies[storage._cdata] = (storage, storage.clone())
+
+    def restore(self) -> None:
+        """Write the copies back. This goes past autograd, so version counters stay as they are."""
+        for storage, copy in self._copies.values():
+            storage.copy_(copy)
+        self._copies.clear()
+
+
+@contextmanager
+def preserved(model: nn.Module) -> Iterator[Backups]:
+    """Keep attributes, buffers, training flags and gradients of a model; put them back at the end, also after errors.
+
+    The forward pass may replace attributes (`self.hidden = h`), write buffers (batch-norm statistics) and set `.grad`.
+    Parameters are expected not to be written; whoever sees a write coming calls `Backups.keep` first.
+    """
+    modules = list(model.modules())
+    attributes = [(module, dict(module.__dict__)) for module in modules]
+    tables = [
+        (table, dict(table))
+        for module in modules
+        for table in (module._parameters, module._buffers, module._modules)
+    ]
+    grads = [(parameter, parameter.grad) for parameter in model.parameters()]
+    backups = Backups()
+    for buffer in model.buffers():
+        backups.keep(buffer)
+    try:
+        yield backups
+    finally:
+        for module, values in attributes:
+            _refill(module.__dict__, values)
+        for table, entries in tables:
+            _refill(table, entries)
+        backups.restore()
+        for parameter, grad in grads:
+            if parameter.grad is not grad:
+                parameter.grad = grad
+
+
+def _refill(table: dict[str, Any], entries: dict[str, Any]) -> None:
+    if table.keys() != entries.keys() or any(table[key] is not entries[key] for key in entries):
+        table.clear()
+        table.update(entries)
+
+
+@contextmanager
+def random_state(seed: int | None = 0) -> Iterator[None]:
+    """Run with the generators of torch, Python and numpy seeded; afterwards they continue as if nothing had happened."""
+    cpu = torch.random.default_generator.get_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    python = random.getstate()
+    numpy = sys.modules.get("numpy")
+    legacy = numpy.random.get_state() if numpy is not None else None
+    if seed is not None:
+        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would queue a seed for every device
+        random.seed(seed)
+        if cuda is not None:
+            torch.cuda.manual_seed_all(seed)
+        if numpy is not None:
+            numpy.random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.random.default_generator.set_state(cpu)
+        random.setstate(python)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        if numpy is not None:
+            numpy.random.set_state(legacy)
+
+
+def refresh_flat_weights(model: nn.Module) -> None:
+    """Make fused recurrences read their registered parameters (building may have replaced them by fake ones)."""
+    for module in model.modules():
+        names = getattr(module, "_flat_weights_names", None)
+        if isinstance(module, nn.RNNBase) and names:
+            module.__dict__["_flat_weights"] = [getattr(module, name, None) for name in names]

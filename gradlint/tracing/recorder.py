@@ -1,0 +1,291 @@
+"""The recorder: a torch-function mode over one forward pass that writes down what it sees as a graph."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointFunction
+
+from gradlint.core.graph import Guess, ModuleCall, Origin
+from gradlint.tracing import names, targets
+from gradlint.tracing.dropout import DROPOUTS, undropped
+from gradlint.tracing.frames import user_frames
+from gradlint.tracing.guards import GUARDED, usual_answer
+from gradlint.tracing.leaves import first_floating, map_tensors, tensors
+from gradlint.tracing.naming import Names
+from gradlint.tracing.preserve import Backups
+from gradlint.tracing.values import Values
+from gradlint.tracing.writer import GraphWriter, Place
+
+_LIKE = frozenset(
+    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like "
+    "new_zeros new_ones new_full new_empty new_tensor".split()
+)
+"""Factories that take shape and dtype from a tensor, but nothing of its value: they give constants."""
+
+_REAL_LIMIT = 1 << 22  # elements; a larger constant made from a fake tensor stays fake
+
+
+class Recorder(TorchFunctionMode):
+    """Records calls of torch functions. Enter it around the forward pass.
+
+    Args:
+        known: names of the model's modules, parameters and buffers.
+        backups: where memory of parameters and buffers is saved before something writes it.
+        fake: whether tensors may be fake (without values).
+        bottom: code object of the function that calls the model: frames below it are not the user's.
+    """
+
+    def __init__(self, known: Names, backups: Backups, *, fake: bool, bottom: Any) -> None:
+        super().__init__()
+        self.writer = GraphWriter()
+        self.values = Values(self._constant, self._update)
+        self.calls: list[ModuleCall] = []
+        self.guesses: list[Guess] = []
+        self.used: set[str] = set()
+        self._known = known
+        self._backups = backups
+        self._fake = fake
+        self._bottom = bottom
+        self._stack: list[tuple[str, str]] = []
+        self._guessed_depth: int | None = None
+        self._by_grad_fn: dict[Any, fx.Node] = {}
+        self._keep: list[Any] = []
+
+    # ---- the world around a call
+
+    def place(self) -> Place:
+        """Module and source lines that are running now."""
+        module, cls = self._stack[-1] if self._stack else ("", "")
+        origin = Origin.RECORDED if self._guessed_depth is None else Origin.GUESSED
+        return Place(module, cls, user_frames(self._bottom), origin)
+
+    def feed(self, name: str, tensor: torch.Tensor) -> None:
+        """Make an input tensor a placeholder."""
+        if self.values.find(tensor) is None:
+            self.values.bind(tensor, self.writer.placeholder(name, tensor))
+
+    def module(self, module: nn.Module, run: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
+        """Around a module's forward: keep the stack, note the call."""
+        path = self._known.modules.get(id(module))
+        if path is None:  # not registered: its operators belong to the module that called it
+            return run()
+        first = len(self.writer.nodes)
+        read = tuple(self.values.read(t).name for t in tensors(inputs) if self.values.depends(t))
+        self._stack.append((path, type(module).__name__))
+        depth = len(self._stack)
+        try:
+            result = run()
+        finally:
+            self._stack.pop()
+            if self._guessed_depth is not None and self._guessed_depth >= depth:
+                self._guessed_depth = None
+        returned = first_floating(result)
+        output = self.values.read(returned).name if returned is not None else None
+        self.calls.append(ModuleCall(path, output, read, first, len(self.writer.nodes)))
+        return result
+
+    # ---- calls
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in ("__get__", "__set__") and names.raw_name(func) not in names.PROPERTIES:
+            return func(*args, **kwargs)
+        if self._fake and name in GUARDED and args and self._depends(args[0]):
+            return self._guess(name, args[0])
+        op = names.canonical(func)
+        if op in _LIKE:
+            return self._like(func, args, kwargs)
+        if self._fake and op == "grouped_mm":
+            func = targets.grouped_mm
+        ran = undropped(func, op, args, kwargs)
+        return self.record(op, func, args, kwargs, ran)
+
+    def record(
+        self, op: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ran: Any
+    ) -> Any:
+        """Run `ran` (function, args, kwargs) and write it down as `op` of `args`."""
+        inplace = names.is_inplace(func, kwargs) or names.is_property(func, "__set__")
+        read = list(tensors((args, kwargs)))
+        dependent = any(self._depends(t) for t in read)
+        target, op, shown = targets.executable(ran[0], op, ran[1] if op not in DROPOUTS else args)
+        if op == "setitem":
+            target = targets.set_item
+        if inplace:
+            self._before_write(self._written(args, kwargs), dependent)
+        if not dependent:
+            result = ran[0](*ran[1], **ran[2])
+            for tensor in self._written(args, kwargs) if inplace else ():
+                self.values.wrote(tensor, None)
+            return result
+        place = self.place()
+        nodes = map_tensors((shown, ran[2]), self.values.read) if self._may_give_tensor(func) else None
+        result = ran[0](*ran[1], **ran[2])
+        if nodes is not None:
+            self._note(op, target, nodes, result, place, read, self._written(args, kwargs) if inplace else [])
+        return result
+
+    def _may_give_tensor(self, func: Callable[..., Any]) -> bool:
+        return getattr(func, "__name__", "") not in _QUERIES
+
+    def _note(
+        self,
+        op: str,
+        target: Callable[..., Any],
+        nodes: tuple[tuple[Any, ...], dict[str, Any]],
+        result: Any,
+        place: Place,
+        read: list[torch.Tensor],
+        written: list[torch.Tensor],
+    ) -> None:
+        given = list(tensors(result))
+        if written:
+            node = self.writer.call(op, target, *nodes, written[0], place, inplace=True)
+            for index, tensor in enumerate(written):
+                part = node if len(written) == 1 else self._unpack(node, index, tensor, place)
+                self.values.wrote(tensor, part)
+                self._trail(tensor, part)
+            return
+        if not given or all(any(t is r for r in read) for t in given):
+            return  # a query, or an input handed back as it is
+        node = self.writer.call(op, target, *nodes, result, place)
+        self._bind(node, result, place)
+
+    def _bind(self, node: fx.Node, result: Any, place: Place) -> None:
+        if isinstance(result, torch.Tensor):
+            self.values.bind(result, node)
+            self._trail(result, node)
+        elif isinstance(result, tuple | list):
+            for index, item in enumerate(result):
+                if isinstance(item, torch.Tensor | tuple | list) and next(tensors(item), None) is not None:
+                    self._bind(self._unpack(node, index, item, place), item, place)
+
+    def _unpack(self, node: fx.Node, index: int, item: Any, place: Place) -> fx.Node:
+        return self.writer.call("unpack", operator.getitem, (node, index), {}, item, place)
+
+    def _trail(self, tensor: torch.Tensor, node: fx.Node) -> None:
+        with torch._C.DisableTorchFunction():
+            if tensor.grad_fn is not None:
+                self._by_grad_fn[tensor.grad_fn] = node
+
+    # ---- what a tensor stands for
+
+    def _depends(self, value: Any) -> bool:
+        if not isinstance(value, torch.Tensor):
+            return any(self._depends(t) for t in tensors(value))
+        if id(value) in self._known.parameters or self.values.depends(value):
+            return True
+        return (self._fake and _is_fake(value)) or self._is_stranger(value)
+
+    def _is_stranger(self, tensor: torch.Tensor) -> bool:
+        """Never seen, yet differentiable: it was made by something that does not dispatch (a scripted function)."""
+        if self.values.find(tensor) is not None:
+            return False
+        with torch._C.DisableTorchFunction():
+            return tensor.grad_fn is not None
+
+    def _constant(self, tensor: torch.Tensor) -> fx.Node:
+        """The node of a tensor that no recorded call has given."""
+        key, place = id(tensor), self.place()
+        if key in self._known.parameters:
+            self.used.add(self._known.parameters[key])
+            return self.writer.attribute("parameter", self._known.parameters[key], tensor, place)
+        if key in self._known.buffers:
+            return self.writer.attribute("buffer", self._known.buffers[key], tensor, place)
+        with torch._C.DisableTorchFunction():
+            if tensor.grad_fn is not None or (self._fake and _is_fake(tensor)):
+                return self.writer.call("opaque", targets.opaque, self._origins(tensor), {}, tensor, place)
+        return self.writer.constant(tensor, place)
+
+    def _origins(self, tensor: torch.Tensor) -> tuple[fx.Node, ...]:
+        """The nearest recorded ancestors of a stranger, by its autograd graph."""
+        found: dict[fx.Node, None] = {}
+        seen: set[Any] = set()
+        pending = [tensor.grad_fn]
+        while pending:
+            function = pending.pop()
+            if function is None or function in seen:
+                continue
+            seen.add(function)
+            if function in self._by_grad_fn:
+                found[self._by_grad_fn[function]] = None
+            elif hasattr(function, "variable"):
+                found[self.values.read(function.variable)] = None
+            else:
+                pending.extend(f for f, _ in function.next_functions)
+        return tuple(found)
+
+    def _update(self, stale: fx.Node, writer: fx.Node, tensor: torch.Tensor) -> fx.Node:
+        return self.writer.call(
+            "alias_update", targets.alias_update, (stale, writer), {}, tensor, self.place(), inplace=True
+        )
+
+    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
+        out = kwargs.get("out")
+        return list(tensors(out)) if out is not None else list(tensors(args[:1] or tuple(kwargs.values())[:1]))
+
+    def _before_write(self, written: list[torch.Tensor], dependent: bool) -> None:
+        for tensor in written:
+            self._backups.keep(tensor) if self._is_own(tensor) else None
+            if dependent:
+                self.values.before_dependent_write(tensor)
+
+    def _is_own(self, tensor: torch.Tensor) -> bool:
+        """Whether a write could reach a parameter, a buffer or an input: anything that was there before the pass."""
+        return True if self.values.find(tensor) is None else not tensor.requires_grad
+
+    # ---- special calls
+
+    def _like(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result = func(*args, **kwargs)
+        if self._fake and _is_fake(result) and result.numel() <= _REAL_LIMIT:
+            real = [a if not isinstance(a, torch.Tensor) else torch.empty(a.shape, dtype=a.dtype) for a in args]
+            result = func(*real, **kwargs)
+        self.values.bind(result, None)
+        return result
+
+    def _guess(self, read: str, tensor: torch.Tensor) -> Any:
+        entry = self.values.find(tensor)
+        producer = self.writer.nodes[entry.node.name].op if entry is not None and entry.node is not None else ""
+        answer = usual_answer(read, tensor, producer)
+        frames = user_frames(self._bottom)
+        self.guesses.append(Guess(read.strip("_"), repr(answer)[:80], frames[0] if frames else None))
+        depth = len(self._stack)
+        self._guessed_depth = depth if self._guessed_depth is None else min(depth, self._guessed_depth)
+        return answer
+
+    def custom_function(self, cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through."""
+        if cls is CheckpointFunction:
+            return args[0](*args[2:])
+        run = targets.CustomFunction(cls)
+
+        def hidden(*inner: Any) -> Any:
+            with torch._C.DisableTorchFunction():
+                return apply(*inner)
+
+        if not any(self._depends(t) for t in tensors(args)):
+            return hidden(*args)
+        place = self.place()
+        nodes = map_tensors(args, self.values.read)
+        result = hidden(*args)
+        self._note("custom_function", run, (nodes, {}), result, place, list(tensors(args)), [])
+        return result
+
+
+_QUERIES = frozenset(
+    "size dim shape dtype device numel nelement stride ndimension element_size storage_offset data_ptr is_contiguous "
+    "is_floating_point is_complex get_device __len__ __repr__ __str__ __format__ __hash__ untyped_storage register_hook "
+    "backward requires_grad_ retain_grad is_same_size __bool__ item __int__ __float__ __index__ tolist numpy "
+    "__array__ is_set_to is_shared is_pinned type_promotion result_type equal allclose".split()
+)
+
+
+def _is_fake(tensor: torch.Tensor) -> bool:
+    return type(tensor).__name__ == "FakeTensor" or tensor.device.type == "meta"
