@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradlint.core.finding import Finding, Severity
+from gradlint.core.finding import Finding, Severity, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,10 @@ class Skipped:
     remedy: str = ""
     is_model: bool = True
     """False for files that hold no model at all (a note, not a failure)."""
+    fatal: bool = False
+    """True where what the user named does not exist, or gradlint itself failed: exit code 2 whatever else was found."""
+    stage: str = ""
+    """Where it stopped: "read", "parse", "import", "build", "feed", "trace" …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,19 @@ class Report:
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
 
+    @property
+    def standing(self) -> tuple[Finding, ...]:
+        """The findings that no probe has refuted: those that count."""
+        return tuple(finding for finding in self.findings if finding.verdict is not Verdict.REFUTED)
+
+    @property
+    def unanalysed(self) -> tuple[Skipped, ...]:
+        """Models, and files that may hold some, that could not be analysed."""
+        return tuple(item for item in self.skipped if item.is_model)
+
     def count(self, severity: Severity) -> int:
-        """Number of findings of one severity."""
-        return sum(1 for finding in self.findings if finding.severity is severity)
+        """Number of findings of one severity that no probe has refuted."""
+        return sum(1 for finding in self.standing if finding.severity is severity)
 
     def to_dict(self) -> dict[str, Any]:
         """The published JSON (`docs/json-schema.json`), as plain dictionaries and lists."""

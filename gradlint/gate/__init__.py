@@ -1,1 +1,1 @@
-"""Which findings count: suppressions."""
+"""What becomes of findings: suppressed by a comment, or counted towards the exit code."""

@@ -1,0 +1,277 @@
+"""Settings: one frozen object, validated at the edge. Command line > environment (`GRADLINT_…`) > file."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from gradlint.core.errors import UsageError
+from gradlint.core.location import Location
+
+FILE_NAMES = (".gradlint.toml", "gradlint.toml", "pyproject.toml")
+"""In order of precedence within one folder."""
+ENVIRONMENT_PREFIX = "GRADLINT_"
+DEFAULT_TIMEOUT = 60.0
+DEFAULT_MEMORY = 4.0
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+FailOn = Literal["error", "warning", "never"]
+Optimizer = Literal["sgd", "adam"]
+Dtype = Literal[
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
+    "complex128", "literal",
+]  # fmt: skip
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Base of everything that a configuration file may hold."""
+
+
+class InputEntry(_Section, frozen=True):
+    """One example input, as a table: `{ shape = [4, 16], dtype = "int64", high = 100, name = "ids" }`."""
+
+    shape: tuple[Size, ...] = ()
+    dtype: Dtype = "float32"
+    high: int | None = None
+    low: int = 0
+    name: str = ""
+    value: Any = None
+
+
+class TargetEntry(_Section, frozen=True):
+    """One `[[tool.gradlint.targets]]`: how to build and feed a model that zero-config cannot guess."""
+
+    target: str
+    args: tuple[Any, ...] | None = None
+    kwargs: dict[str, Any] | None = None
+    inputs: tuple[InputEntry | tuple[Size, ...], ...] | None = None
+    optimizer: Optimizer | None = None
+    batch: Count | None = None
+    sequence_length: Count | None = None
+
+
+class Config(_Section, frozen=True):
+    """The settings in force. Keys are in kebab-case in files, in snake_case in Python."""
+
+    select: tuple[str, ...] | None = None
+    extend_select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    extend_exclude: tuple[str, ...] = ()
+    fail_on: FailOn = "warning"
+    timeout: Positive = DEFAULT_TIMEOUT
+    """Seconds per model."""
+    memory: Positive = DEFAULT_MEMORY
+    """GiB per model, beyond what the interpreter and torch take."""
+    probe: bool = False
+    optimizer: Optimizer | None = None
+    batch: Count | None = None
+    sequence_length: Count | None = None
+    respect_gitignore: bool = True
+    jobs: Count = 1
+    targets: tuple[TargetEntry, ...] = ()
+    rules: dict[str, dict[str, Any]] = {}
+    root: str = ""
+    """Folder that relative patterns and targets are relative to (not a key of the file)."""
+    origins: dict[str, str] = {}
+    """Where each setting that is not a default came from (not a key of the file)."""
+
+
+KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Config) if field.name not in ("root", "origins"))
+_STRUCTURED = ("targets", "rules")
+
+
+def nearest(names: Iterable[str], wanted: str) -> str:
+    """The name that `wanted` was probably meant to be, or an empty string."""
+    import difflib
+
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(wanted.lower(), list(folded), n=1, cutoff=0.6)
+    return folded[close[0]] if close else ""
+
+
+def did_you_mean(names: Iterable[str], wanted: str) -> str:
+    """`did you mean "…"?` where something is near, else a list of what there is."""
+    known = sorted(names)
+    close = nearest(known, wanted)
+    return f'did you mean "{close}"?' if close else f"known: {', '.join(known)}"
+
+
+def load(
+    start: Path,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    explicit: Path | None = None,
+    isolated: bool = False,
+) -> Config:
+    """Read the settings in force for a run that starts in the folder `start`.
+
+    Args:
+        start: the folder to look from.
+        overrides: values from the command line, by kebab-case key; None values are not given.
+        environment: usually `os.environ`; only names that start with `GRADLINT_` are read.
+        explicit: a configuration file to use instead of the nearest one.
+        isolated: read no file at all.
+
+    Raises:
+        UsageError: a file that cannot be read or parsed, an unknown key, a value of the wrong type.
+    """
+    layers: list[tuple[str, dict[str, Any], str]] = []
+    root = start
+    path = None if isolated else explicit or find(start)
+    if path is not None:
+        root = path.parent
+        text, table = read(path)
+        reject_unknown(table, str(path), text)
+        layers.append((str(path), table, text))
+    layers.append(("environment", _from_environment(environment or {}), ""))
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    layers.append(("command line", given, ""))
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, table, text in layers:
+        valid = convert(table, origin, text)
+        merged.update({key: getattr(valid, key.replace("-", "_")) for key in table})
+        origins.update(dict.fromkeys(table, origin))
+    fields = {key.replace("-", "_"): value for key, value in merged.items()}
+    return Config(**fields, root=str(root.resolve()), origins=origins)
+
+
+def from_options(**options: Any) -> Config:
+    """Settings from Python keyword arguments in snake_case; raises UsageError as `load` does."""
+    table = {key.replace("_", "-"): value for key, value in options.items()}
+    reject_unknown(table, "options", "")
+    return convert({**table, "root": str(Path.cwd())}, "options", "")
+
+
+def find(start: Path) -> Path | None:
+    """The nearest configuration file at or above `start`; a pyproject.toml without `[tool.gradlint]` is passed over."""
+    folder = start.resolve()
+    for parent in (folder, *folder.parents):
+        for name in FILE_NAMES:
+            path = parent / name
+            if path.is_file() and _section(path, _parse(path)[1]) is not None:
+                return path
+    return None
+
+
+def read(path: Path) -> tuple[str, dict[str, Any]]:
+    """Text and gradlint table of a configuration file."""
+    text, table = _parse(path)
+    return text, _section(path, table) or {}
+
+
+def _section(path: Path, table: dict[str, Any]) -> dict[str, Any] | None:
+    """`[tool.gradlint]`, or the whole of a file of gradlint's own; None for a pyproject.toml without such a table."""
+    tool = table.get("tool")
+    if isinstance(tool, dict) and isinstance(tool.get("gradlint"), dict):
+        section: dict[str, Any] = tool["gradlint"]
+        return section
+    return None if path.name == "pyproject.toml" else table
+
+
+def _parse(path: Path) -> tuple[str, dict[str, Any]]:
+    import tomli
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        where = Location(str(path), getattr(error, "lineno", 1), getattr(error, "colno", 1))
+        raise UsageError(f"not valid TOML: {error}", location=where, remedy="see https://toml.io") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot read the configuration: {reason}", location=Location(str(path), 1)) from error
+
+
+def reject_unknown(table: Mapping[str, Any], origin: str, text: str) -> None:
+    """Raise UsageError at the first key that is not one of ours."""
+    _check_keys(table, KEYS, origin, text)
+    entry_keys = [field.encode_name for field in msgspec.structs.fields(TargetEntry)]
+    input_keys = [field.encode_name for field in msgspec.structs.fields(InputEntry)]
+    targets = table.get("targets", ())
+    for entry in targets if isinstance(targets, list | tuple) else ():
+        if isinstance(entry, dict):
+            _check_keys(entry, entry_keys, origin, text)
+            inputs = entry.get("inputs")
+            for value in inputs if isinstance(inputs, list | tuple) else ():
+                if isinstance(value, dict):
+                    _check_keys(value, input_keys, origin, text)
+
+
+def convert(table: Mapping[str, Any], origin: str, text: str) -> Config:
+    """Validate every value; raise UsageError that names the key, what was expected, and where it stands."""
+    lax = origin == "environment"
+    try:
+        return msgspec.convert(dict(table), Config, strict=not lax)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`")
+        name = re.split(r"[.\[]", key)[0]
+        choices = _CHOICES.get(re.split(r"[.\]]", key)[-1])
+        if choices is not None:
+            message = f"{message}, expected one of {', '.join(choices)}"
+        given = f" (given: {table[name]!r})" if name in table and name not in _STRUCTURED else ""
+        spoken = f"{ENVIRONMENT_PREFIX}{name.upper().replace('-', '_')}" if lax else key
+        raise UsageError(
+            f"{spoken}: {message[:1].lower()}{message[1:]}{given}",
+            location=_place(origin, text, name),
+            remedy=f"`gradlint config` lists the keys; {name} is e.g. {_example(name)}",
+        ) from error
+
+
+def _check_keys(table: Mapping[str, Any], known: Iterable[str], origin: str, text: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UsageError(
+                f'unknown key "{key}" in the configuration ({origin})',
+                location=_place(origin, text, key),
+                remedy=did_you_mean(known, key),
+            )
+
+
+def _place(origin: str, text: str, key: str) -> Location | None:
+    """Line of `key = …` or `[…key…]` in the file that it came from."""
+    if not text:
+        return None
+    word = re.escape(key)
+    pattern = re.compile(rf"\s*\[.*\b{word}\b|(?:.*[^\w-])?{word}[\"']?\s*=")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if pattern.match(line):
+            return Location(origin, number)
+    return Location(origin, 1)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Settings in environment variables: `GRADLINT_FAIL_ON=error`, `GRADLINT_SELECT=GL1,GL201`."""
+    values: dict[str, Any] = {}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(Config)}
+    for name in sorted(environment):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
+        plain = [known for known in KEYS if known not in _STRUCTURED]
+        if key not in plain:
+            spoken = [ENVIRONMENT_PREFIX + known.upper().replace("-", "_") for known in plain]
+            raise UsageError(f"unknown environment variable {name}", remedy=did_you_mean(spoken, name))
+        text = environment[name]
+        is_list = "tuple" in str(fields[key].type)
+        values[key] = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+    return values
+
+
+_CHOICES = {"fail-on": get_args(FailOn), "optimizer": get_args(Optimizer), "dtype": get_args(Dtype)}
+_EXAMPLES = {
+    "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
+    "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
+    "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
+}  # fmt: skip
+
+
+def _example(key: str) -> str:
+    return _EXAMPLES.get(key, '["GL101"]')

@@ -1,0 +1,194 @@
+"""The published JSON of a report ("gradlint/1"): its types, the conversion, and its JSON schema."""
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
+from gradlint.core.location import Site
+from gradlint.core.report import ModelSummary, Report, Skipped
+
+SCHEMA: Literal["gradlint/1"] = "gradlint/1"
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the parts of the published JSON."""
+
+
+class SummaryDocument(_Document, frozen=True):
+    """Counts. Refuted and suppressed findings are in no other count than their own."""
+
+    errors: int
+    warnings: int
+    infos: int
+    refuted: int
+    suppressed: int
+    files: int
+    models: int
+    unanalysed: int
+
+
+class ModelDocument(_Document, frozen=True):
+    """One analysed model; `attenuation` is in decades."""
+
+    name: str
+    path: str
+    line: int
+    built: str
+    inputs: str
+    traced_by: str
+    nodes: int
+    unknown_operators: list[str]
+    parameters: int
+    attenuation: float | None
+
+
+class SiteDocument(_Document, frozen=True):
+    """One place of a finding; the first one is the primary line."""
+
+    path: str
+    line: int
+    column: int
+    end_column: int | None
+    context: str
+    label: str
+
+
+class RemedyDocument(_Document, frozen=True):
+    """What would mend it, and what the what-if predicts of that."""
+
+    edit: str
+    predicted: str
+
+
+class FindingDocument(_Document, frozen=True):
+    """One defect."""
+
+    code: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    message: str
+    path: str
+    line: int
+    column: int
+    model: str
+    module: str
+    sites: list[SiteDocument]
+    predicted: Figures
+    measured: Figures
+    verdict: Verdict | None
+    remedies: list[RemedyDocument]
+    consequences: list[str]
+
+
+class SkippedDocument(_Document, frozen=True):
+    """Something that was not analysed, why, and the one line that would help."""
+
+    path: str
+    line: int
+    name: str
+    reason: str
+    remedy: str
+
+
+class ReportDocument(_Document, frozen=True):
+    """A whole run."""
+
+    schema: Literal["gradlint/1"]
+    summary: SummaryDocument
+    models: list[ModelDocument]
+    findings: list[FindingDocument]
+    skipped: list[SkippedDocument]
+
+
+def report_to_dict(report: Report) -> dict[str, Any]:
+    """The published JSON as plain dictionaries and lists; figures that JSON cannot hold ("inf", "nan") are strings."""
+    document = ReportDocument(
+        schema=SCHEMA,
+        summary=_summary(report),
+        models=[_model(model) for model in report.models],
+        findings=[_finding(finding) for finding in report.findings],
+        skipped=[_skipped(item) for item in report.skipped],
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(document)
+    return plain
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema (2020-12) of the published JSON."""
+    schema = msgspec.json.schema(ReportDocument)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA, **schema}
+
+
+def finite_figures(figures: Figures) -> Figures:
+    """The same figures, with "inf", "-inf" and "nan" in place of numbers that JSON cannot hold."""
+    return {key: str(value) if _is_unwritable(value) else value for key, value in figures.items()}
+
+
+def _is_unwritable(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _summary(report: Report) -> SummaryDocument:
+    return SummaryDocument(
+        errors=report.count(Severity.ERROR),
+        warnings=report.count(Severity.WARNING),
+        infos=report.count(Severity.INFO),
+        refuted=len(report.findings) - len(report.standing),
+        suppressed=len(report.suppressed),
+        files=report.files,
+        models=len(report.models),
+        unanalysed=len(report.unanalysed),
+    )
+
+
+def _model(model: ModelSummary) -> ModelDocument:
+    attenuation = model.attenuation
+    return ModelDocument(
+        name=model.name,
+        path=model.path,
+        line=model.line,
+        built=model.built,
+        inputs=model.inputs,
+        traced_by=model.traced_by,
+        nodes=model.nodes,
+        unknown_operators=list(model.unknown_operators),
+        parameters=model.parameters,
+        attenuation=None if _is_unwritable(attenuation) else attenuation,
+    )
+
+
+def _finding(finding: Finding) -> FindingDocument:
+    where = finding.location
+    measured = dict(finding.measured)
+    if finding.verdict_reason:
+        measured.setdefault("reason", finding.verdict_reason)
+    return FindingDocument(
+        code=finding.code,
+        name=finding.name,
+        severity=finding.severity,
+        confidence=finding.confidence,
+        message=finding.message,
+        path=where.path,
+        line=where.line,
+        column=where.column,
+        model=finding.model,
+        module=finding.module,
+        sites=[_site(site) for site in finding.sites],
+        predicted=finite_figures(finding.predicted),
+        measured=finite_figures(measured),
+        verdict=finding.verdict,
+        remedies=[RemedyDocument(remedy.edit, remedy.predicted) for remedy in finding.remedies],
+        consequences=list(finding.consequences),
+    )
+
+
+def _site(site: Site) -> SiteDocument:
+    where = site.location
+    return SiteDocument(where.path, where.line, where.column, where.end_column, where.context, site.label)
+
+
+def _skipped(item: Skipped) -> SkippedDocument:
+    return SkippedDocument(item.path, item.line, item.name, item.reason, item.remedy)

@@ -1,0 +1,160 @@
+"""Which rules there are and which are on: packs by entry point, selection by code, prefix or name."""
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from gradlint.api import API_VERSION, Rule
+from gradlint.config import Config, did_you_mean
+from gradlint.core.errors import GradlintError, UsageError
+
+GROUP = "gradlint.rules"
+UNANALYSABLE = ("GL001", "unanalysable-model")
+UNUSED_IGNORE = ("GL002", "unused-ignore")
+_OWN = (UNANALYSABLE, UNUSED_IGNORE)
+"""Findings of the engine itself; a pack only holds their pages."""
+_EXACT = 1_000
+"""Specificity of a whole code or a name, above that of any prefix."""
+
+
+class PluginError(GradlintError):
+    """A rule pack that cannot be used as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All rules of all packs, ordered by code."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Name of each code, those of the engine's own findings included."""
+        return dict(sorted([*_OWN, *((rule.code, rule.name) for rule in self.rules)]))
+
+    def page(self, wanted: str) -> Rule:
+        """The rule of that code or name; raises UsageError with "did you mean"."""
+        for rule in self.rules:
+            if wanted.upper() == rule.code or wanted.lower() == rule.name:
+                return rule
+        names = [part for rule in self.rules for part in (rule.code, rule.name)]
+        raise UsageError(f'there is no rule "{wanted}"', remedy=did_you_mean(names, wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rules that are on; `codes` holds those of the engine's own findings too."""
+
+    rules: tuple[Rule, ...]
+    codes: frozenset[str]
+    names: Mapping[str, str]
+    """Name of each known code, on or off."""
+
+
+@cache
+def load() -> Registry:
+    """Load every installed pack, in the order of their entry points' names.
+
+    Raises:
+        PluginError: no pack at all, or one that cannot be imported, speaks another API version, or has unfit rules.
+    """
+    found = {(point.name, point.value): point for point in importlib.metadata.entry_points(group=GROUP)}
+    if not found:
+        raise PluginError("no rule pack is installed", remedy='install gradlint itself: "pip install torch-gradlint"')
+    packs = []
+    for (name, value), point in sorted(found.items()):
+        try:
+            packs.append((name, point.load()))
+        except Exception as error:  # a stranger's module may raise anything
+            reason = f'the rule pack "{name}" ({value}) cannot be imported: {type(error).__name__}: {error}'
+            raise PluginError(reason, remedy="upgrade or uninstall that package") from error
+    return assemble(packs)
+
+
+def assemble(packs: Iterable[tuple[str, Any]]) -> Registry:
+    """One registry out of named pack modules, each with `RULES` and `API_VERSION`."""
+    rules: list[Rule] = []
+    owners: dict[str, str] = {}
+    for pack, module in packs:
+        for rule in _rules_of(pack, module):
+            for label in (rule.code, rule.name):
+                if label in owners:
+                    raise PluginError(f'the rule packs "{owners[label]}" and "{pack}" both define {label}')
+                owners[label] = pack
+            rules.append(rule)
+    return Registry(tuple(sorted(rules, key=lambda rule: rule.code)))
+
+
+def _rules_of(pack: str, module: Any) -> list[Rule]:
+    version = getattr(module, "API_VERSION", None)
+    if version != API_VERSION:
+        reason = f'the rule pack "{pack}" is written for API version {version}, this gradlint speaks {API_VERSION}'
+        raise PluginError(reason, remedy="upgrade that package or gradlint")
+    classes = getattr(module, "RULES", None)
+    if not isinstance(classes, tuple):
+        raise PluginError(f'the rule pack "{pack}" exposes no tuple `RULES`')
+    rules: list[Rule] = []
+    for item in classes:
+        if not (isinstance(item, type) and issubclass(item, Rule)):
+            raise PluginError(f'the rule pack "{pack}": {item!r} in RULES is not a subclass of gradlint.api.Rule')
+        missing = [name for name in ("code", "name", "summary") if not isinstance(getattr(item, name, None), str)]
+        if missing or getattr(item.check, "__isabstractmethod__", False):
+            lacks = ", ".join(missing) or "check"
+            raise PluginError(f'the rule pack "{pack}": {item.__name__} does not define {lacks}')
+        rules.append(item())
+    return rules
+
+
+def select(registry: Registry, config: Config) -> Selection:
+    """The rules that a configuration switches on.
+
+    Stable rules are on unless `select` says otherwise; preview and pedantic ones only when selected by their whole code
+    or name. Where `select` and `ignore` both match, the longer selector wins, and `ignore` at a tie. GL001 stays on
+    whatever is selected, until it is ignored by name.
+
+    Raises:
+        UsageError: a selector or a `[tool.gradlint.rules.<name>]` that fits no rule.
+    """
+    names = registry.names
+    _reject_unknown_options(registry, config)
+    chosen = [*(config.select or ()), *config.extend_select]
+    wanted = {code: _specificity(code, names, chosen) for code in names}
+    unwanted = {code: _specificity(code, names, config.ignore) for code in names}
+    for selector in (*chosen, *config.ignore):
+        _reject_unknown_selector(selector, names)
+    levels = {rule.code: rule.level for rule in registry.rules}
+    codes = set()
+    for code in names:
+        base = 1 if config.select is None and levels.get(code, "stable") == "stable" else 0
+        needed = 1 if levels.get(code, "stable") == "stable" else _EXACT
+        strength = max(base, wanted[code] if wanted[code] >= needed else 0, 1 if code == UNANALYSABLE[0] else 0)
+        if strength > unwanted[code]:
+            codes.add(code)
+    return Selection(tuple(rule for rule in registry.rules if rule.code in codes), frozenset(codes), names)
+
+
+def _specificity(code: str, names: Mapping[str, str], selectors: Sequence[str]) -> int:
+    """How exactly the best selector names a code: 0 not at all, the length of a prefix, or `_EXACT`."""
+    best = 0
+    for selector in selectors:
+        if selector.upper() == code or selector.lower() == names[code]:
+            return _EXACT
+        if selector and code.startswith(selector.upper()):
+            best = max(best, len(selector))
+    return best
+
+
+def _reject_unknown_selector(selector: str, names: Mapping[str, str]) -> None:
+    if not any(_specificity(code, names, [selector]) for code in names):
+        known = [*names, *names.values()]
+        raise UsageError(f'no rule matches "{selector}"', remedy=did_you_mean(known, selector))
+
+
+def _reject_unknown_options(registry: Registry, config: Config) -> None:
+    known = [rule.name for rule in registry.rules]
+    for name in config.rules:
+        if name not in known:
+            reason = f"options for a rule that does not exist: [tool.gradlint.rules.{name}]"
+            raise UsageError(reason, remedy=did_you_mean(known, name))
