@@ -3,5 +3,6 @@
 from gradlint.tracing.dropout import without_dropout
 from gradlint.tracing.forward import trace
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
+from gradlint.tracing.symbolic import trace_symbolically
 
-__all__ = ["ModelGraph", "TensorMeta", "constant_of", "op_of", "trace", "without_dropout"]
+__all__ = ["ModelGraph", "TensorMeta", "constant_of", "op_of", "trace", "trace_symbolically", "without_dropout"]

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from gradlint.tracing.names import canonical
+
 DROPOUTS = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout"})
 _STOCHASTIC_DEPTH = ("DropPath", "StochasticDepth")
 
@@ -50,10 +52,9 @@ def _self(x: torch.Tensor) -> torch.Tensor:
 
 def _without_layer_dropout(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Fused recurrences take (…, weights, bias, layers, dropout, training, …), packed ones the same further back."""
-    for index, item in enumerate(args[2:4], start=2):
-        if isinstance(item, list | tuple) and len(args) > index + 3 and len(item) >= 2 and index + 3 < len(args):
-            if isinstance(args[index + 1], bool):
-                return (*args[: index + 3], 0.0, *args[index + 4 :])
+    for weights in (2, 3):
+        if len(args) > weights + 3 and isinstance(args[weights], list | tuple) and isinstance(args[weights + 1], bool):
+            return (*args[: weights + 3], 0.0, *args[weights + 4 :])
     return args
 
 
@@ -80,8 +81,6 @@ class _Undropping(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        from gradlint.tracing.names import canonical
-
         func, args, kwargs = undropped(func, canonical(func), args, kwargs or {})
         return func(*args, **kwargs)
 

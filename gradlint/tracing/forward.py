@@ -55,7 +55,7 @@ def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel)
             stack.enter_context(autograd_functions(recorder.custom_function))
             stack.enter_context(recorder)
             return _run(model, fed)
-    except Exception as error:  # noqa: BLE001 - whatever the user's forward raises becomes one finding
+    except Exception as error:
         raise feed_error(error, fed, built) from error
 
 

@@ -48,9 +48,7 @@ def locate(code: CodeType, lasti: int, fallback_line: int) -> Location:
 
 
 def _positions(code: CodeType, lasti: int, fallback_line: int) -> Location:
-    line, end_line, start, end = next(
-        itertools.islice(code.co_positions(), lasti // 2, None), (None, None, None, None)
-    )
+    line, end_line, start, end = next(itertools.islice(code.co_positions(), lasti // 2, None), (None, None, None, None))
     path, line = code.co_filename, line or fallback_line
     context = code.co_qualname
     if start is None:

@@ -79,8 +79,8 @@ _SYNONYMS = {
     "_grouped_mm": "grouped_mm",
 }
 
-_AUGMENTED = frozenset(
-    "add sub mul div truediv floordiv mod pow matmul and or xor lshift rshift".split()  # `__iadd__` and its like
+_AUGMENTED = frozenset(  # `__iadd__` and its like
+    ["add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"]
 )
 
 _NOT_MUTATING = frozenset({"requires_grad_", "retain_grad", "share_memory_", "rename_", "_is_view"})

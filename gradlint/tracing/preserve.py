@@ -22,7 +22,8 @@ class Backups:
             return
         storage = tensor.untyped_storage()
         if storage.device.type != "meta" and storage._cdata not in self._copies:
-            self._copies[storage._cdata] = (storage, storage.clone())
+            copy = torch.UntypedStorage(storage.nbytes(), device=storage.device)  # type: ignore[no-untyped-call]
+            self._copies[storage._cdata] = (storage, copy.copy_(storage))
 
     def restore(self) -> None:
         """Write the copies back. This goes past autograd, so version counters stay as they are."""
@@ -41,9 +42,7 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
     modules = list(model.modules())
     attributes = [(module, dict(module.__dict__)) for module in modules]
     tables = [
-        (table, dict(table))
-        for module in modules
-        for table in (module._parameters, module._buffers, module._modules)
+        (table, dict(table)) for module in modules for table in (module._parameters, module._buffers, module._modules)
     ]
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     backups = Backups()
@@ -70,14 +69,14 @@ def _refill(table: dict[str, Any], entries: dict[str, Any]) -> None:
 
 @contextmanager
 def random_state(seed: int | None = 0) -> Iterator[None]:
-    """Run with the generators of torch, Python and numpy seeded; afterwards they continue as if nothing had happened."""
-    cpu = torch.random.default_generator.get_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    """Run with the generators of torch, Python and numpy seeded; afterwards they go on as if nothing had happened."""
+    cpu = torch.default_generator.get_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
     python = random.getstate()
     numpy = sys.modules.get("numpy")
     legacy = numpy.random.get_state() if numpy is not None else None
     if seed is not None:
-        torch.random.default_generator.manual_seed(seed)  # torch.manual_seed would queue a seed for every device
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would queue a seed for every device
         random.seed(seed)
         if cuda is not None:
             torch.cuda.manual_seed_all(seed)
@@ -86,7 +85,7 @@ def random_state(seed: int | None = 0) -> Iterator[None]:
     try:
         yield
     finally:
-        torch.random.default_generator.set_state(cpu)
+        torch.default_generator.set_state(cpu)
         random.setstate(python)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)

@@ -17,12 +17,14 @@ from gradlint.tracing.guards import GUARDED, usual_answer
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
 from gradlint.tracing.preserve import Backups
-from gradlint.tracing.values import Values
+from gradlint.tracing.values import Values, storage_key
 from gradlint.tracing.writer import GraphWriter, Place
 
 _LIKE = frozenset(
-    "zeros_like ones_like full_like empty_like rand_like randn_like randint_like "
-    "new_zeros new_ones new_full new_empty new_tensor".split()
+    {
+        *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
+        *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
+    }
 )
 """Factories that take shape and dtype from a tensor, but nothing of its value: they give constants."""
 
@@ -53,7 +55,7 @@ class Recorder(TorchFunctionMode):
         self._stack: list[tuple[str, str]] = []
         self._guessed_depth: int | None = None
         self._by_grad_fn: dict[Any, fx.Node] = {}
-        self._keep: list[Any] = []
+        self._own: set[int] = set()
 
     # ---- the world around a call
 
@@ -107,55 +109,63 @@ class Recorder(TorchFunctionMode):
         ran = undropped(func, op, args, kwargs)
         return self.record(op, func, args, kwargs, ran)
 
-    def record(
-        self, op: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ran: Any
-    ) -> Any:
+    def record(self, op: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ran: Any) -> Any:
         """Run `ran` (function, args, kwargs) and write it down as `op` of `args`."""
-        inplace = names.is_inplace(func, kwargs) or names.is_property(func, "__set__")
         read = list(tensors((args, kwargs)))
         dependent = any(self._depends(t) for t in read)
-        target, op, shown = targets.executable(ran[0], op, ran[1] if op not in DROPOUTS else args)
-        if op == "setitem":
-            target = targets.set_item
-        if inplace:
-            self._before_write(self._written(args, kwargs), dependent)
-        if not dependent:
-            result = ran[0](*ran[1], **ran[2])
-            for tensor in self._written(args, kwargs) if inplace else ():
-                self.values.wrote(tensor, None)
-            return result
-        place = self.place()
-        nodes = map_tensors((shown, ran[2]), self.values.read) if self._may_give_tensor(func) else None
+        if names.is_inplace(func, kwargs) or names.is_property(func, "__set__"):
+            return self._write(op, args, kwargs, ran, dependent)
         result = ran[0](*ran[1], **ran[2])
-        if nodes is not None:
-            self._note(op, target, nodes, result, place, read, self._written(args, kwargs) if inplace else [])
+        self._born(result, read)
+        if not dependent:
+            for tensor in tensors(result):
+                self.values.bind(tensor, None)
+        elif self._is_new(result, read):
+            target, op, shown = targets.executable(ran[0], op, args if op in DROPOUTS else ran[1])
+            self._note(op, target, (shown, ran[2]), result)
         return result
 
-    def _may_give_tensor(self, func: Callable[..., Any]) -> bool:
-        return getattr(func, "__name__", "") not in _QUERIES
+    def _is_new(self, result: Any, read: list[torch.Tensor]) -> bool:
+        """Not a query, nor an argument handed back as it is."""
+        return any(all(tensor is not other for other in read) for tensor in tensors(result))
 
-    def _note(
-        self,
-        op: str,
-        target: Callable[..., Any],
-        nodes: tuple[tuple[Any, ...], dict[str, Any]],
-        result: Any,
-        place: Place,
-        read: list[torch.Tensor],
-        written: list[torch.Tensor],
-    ) -> None:
-        given = list(tensors(result))
-        if written:
-            node = self.writer.call(op, target, *nodes, written[0], place, inplace=True)
-            for index, tensor in enumerate(written):
-                part = node if len(written) == 1 else self._unpack(node, index, tensor, place)
-                self.values.wrote(tensor, part)
-                self._trail(tensor, part)
-            return
-        if not given or all(any(t is r for r in read) for t in given):
-            return  # a query, or an input handed back as it is
-        node = self.writer.call(op, target, *nodes, result, place)
-        self._bind(node, result, place)
+    def _note(self, op: str, target: Callable[..., Any], shown: tuple[Any, ...], result: Any) -> None:
+        place = self.place()
+        args, kwargs = map_tensors(shown, self.values.read)
+        self._bind(self.writer.call(op, target, args, kwargs, result, place), result, place)
+
+    def _write(
+        self, op: str, args: tuple[Any, ...], kwargs: dict[str, Any], ran: tuple[Any, Any, Any], dependent: bool
+    ) -> Any:
+        """A call that writes into its first argument, or into `out`."""
+        out = kwargs.get("out")
+        written = list(tensors(out)) if out is not None else list(tensors(args[:1] or tuple(kwargs.values())[:1]))
+        for tensor in written:
+            if storage_key(tensor) not in self._own:
+                self._backups.keep(tensor)
+            if dependent:
+                self.values.before_dependent_write(tensor)
+        target, op, shown = targets.executable(ran[0], op, args if op in DROPOUTS else ran[1])
+        place = self.place() if dependent else None
+        nodes = map_tensors((shown, ran[2]), self.values.read) if dependent else None
+        result = ran[0](*ran[1], **ran[2])
+        if place is None or nodes is None:
+            for tensor in written:
+                self.values.wrote(tensor, None)
+            return result
+        target = targets.set_item if op == "setitem" else target
+        value = written if len(written) > 1 else written[0]
+        node = self.writer.call(op, target, nodes[0], nodes[1], value, place, inplace=True)
+        for index, tensor in enumerate(written):
+            part = node if len(written) == 1 else self._unpack(node, index, tensor, place)
+            self.values.wrote(tensor, part)
+            self._trail(tensor, part)
+        return result
+
+    def _born(self, result: Any, read: list[torch.Tensor]) -> None:
+        """Note memory that this forward pass has allocated itself: writing it concerns nobody else."""
+        before = {storage_key(t) for t in read}
+        self._own.update(key for key in map(storage_key, tensors(result)) if key not in before)
 
     def _bind(self, node: fx.Node, result: Any, place: Place) -> None:
         if isinstance(result, torch.Tensor):
@@ -226,20 +236,6 @@ class Recorder(TorchFunctionMode):
             "alias_update", targets.alias_update, (stale, writer), {}, tensor, self.place(), inplace=True
         )
 
-    def _written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[torch.Tensor]:
-        out = kwargs.get("out")
-        return list(tensors(out)) if out is not None else list(tensors(args[:1] or tuple(kwargs.values())[:1]))
-
-    def _before_write(self, written: list[torch.Tensor], dependent: bool) -> None:
-        for tensor in written:
-            self._backups.keep(tensor) if self._is_own(tensor) else None
-            if dependent:
-                self.values.before_dependent_write(tensor)
-
-    def _is_own(self, tensor: torch.Tensor) -> bool:
-        """Whether a write could reach a parameter, a buffer or an input: anything that was there before the pass."""
-        return True if self.values.find(tensor) is None else not tensor.requires_grad
-
     # ---- special calls
 
     def _like(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -247,6 +243,7 @@ class Recorder(TorchFunctionMode):
         if self._fake and _is_fake(result) and result.numel() <= _REAL_LIMIT:
             real = [a if not isinstance(a, torch.Tensor) else torch.empty(a.shape, dtype=a.dtype) for a in args]
             result = func(*real, **kwargs)
+        self._born(result, list(tensors(args)))
         self.values.bind(result, None)
         return result
 
@@ -270,21 +267,12 @@ class Recorder(TorchFunctionMode):
             with torch._C.DisableTorchFunction():
                 return apply(*inner)
 
-        if not any(self._depends(t) for t in tensors(args)):
-            return hidden(*args)
-        place = self.place()
-        nodes = map_tensors(args, self.values.read)
+        read = list(tensors(args))
         result = hidden(*args)
-        self._note("custom_function", run, (nodes, {}), result, place, list(tensors(args)), [])
+        if any(self._depends(t) for t in read) and self._is_new(result, read):
+            self._born(result, read)
+            self._note("custom_function", run, (args, {}), result)
         return result
-
-
-_QUERIES = frozenset(
-    "size dim shape dtype device numel nelement stride ndimension element_size storage_offset data_ptr is_contiguous "
-    "is_floating_point is_complex get_device __len__ __repr__ __str__ __format__ __hash__ untyped_storage register_hook "
-    "backward requires_grad_ retain_grad is_same_size __bool__ item __int__ __float__ __index__ tolist numpy "
-    "__array__ is_set_to is_shared is_pinned type_promotion result_type equal allclose".split()
-)
 
 
 def _is_fake(tensor: torch.Tensor) -> bool:
