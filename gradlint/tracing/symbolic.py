@@ -209,7 +209,7 @@ def _reachable(nodes: dict[str, OpNode], outputs: tuple[str, ...], model: nn.Mod
         node = nodes[name]
         if node.op == "parameter":
             found.add(node.target)
-        elif node.target:
+        elif node.target and node.op not in ("buffer", "constant"):
             found |= {known.parameters[id(p)] for p in model.get_submodule(node.target).parameters()}
         pending.extend(node.inputs)
     return frozenset(found & trainable)
