@@ -59,3 +59,5 @@ class LossUse:
     line: int
     column: int = 1
     model: str = ""
+    through: tuple[str, ...] = ()
+    """Functions applied between the model's output and the loss, such as "softmax" (reshapes left out)."""

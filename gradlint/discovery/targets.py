@@ -1,0 +1,129 @@
+"""From a scan to targets: which models to analyse, and how each is built and fed."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gradlint.core.errors import UsageError
+from gradlint.core.target import Target, TargetKind
+from gradlint.discovery.roots import principal
+from gradlint.discovery.values import Candidate, Construction, FileScan
+
+
+def find_targets(scan: FileScan, configured: Sequence[Target] = (), *, only: bool = False) -> list[Target]:
+    """The models of a file, in order of definition.
+
+    Args:
+        scan: what `scan_file` found.
+        configured: targets that the user named for this file; what they leave open is filled in from the scan, and a
+            name that stands for no model of the scan is taken at its word.
+        only: leave out everything that is not configured.
+    """
+    named = {target.name for target in configured}
+    found = [_fill(target, scan) for target in configured]
+    if not only:
+        found += [_target(c, scan) for c in principal(scan.candidates) if c.name not in named and _wanted(c, scan)]
+    return sorted(found, key=lambda target: target.line)
+
+
+def parse_target(text: str) -> Target:
+    """Read `path.py:Attr` or `pkg.mod:Attr`; nothing is imported to find the module's file.
+
+    Raises:
+        UsageError: where the text is neither, or no such file is found.
+    """
+    place, colon, name = text.rpartition(":")
+    if not colon or not place or not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"'{text}' is no target: expected path.py:Name or pkg.mod:Name")
+    if place.endswith(".py") or "/" in place or "\\" in place:
+        if not Path(place).is_file():
+            raise UsageError(f"no such file: {place}", remedy="name an existing file, as in model.py:Net")
+        return Target(path=place, name=name, line=1)
+    path = _module_file(place)
+    if path is None:
+        raise UsageError(f"no module named '{place}' here or on sys.path", remedy="run from the folder that holds it")
+    return Target(path=path, name=name, line=1, module=place)
+
+
+def _module_file(dotted: str) -> str | None:
+    relative = Path(*dotted.split("."))
+    for folder in ["", *sys.path]:
+        for tail in (relative.with_suffix(".py"), relative / "__init__.py"):
+            path = Path(folder) / tail
+            if path.is_file():
+                return str(path)
+    return None
+
+
+def _fill(target: Target, scan: FileScan) -> Target:
+    """Complete a configured target with what the scan knows of it."""
+    candidate = scan.candidate(target.name)
+    if candidate is None:
+        return replace(target, path=scan.path, built="configured")
+    known = _target(candidate, scan)
+    says_arguments = target.args is not None or target.kwargs is not None
+    return replace(
+        target,
+        path=scan.path,
+        line=candidate.line,
+        kind=candidate.kind,
+        args=target.args if says_arguments else known.args,
+        kwargs=target.kwargs if says_arguments else known.kwargs,
+        inputs=target.inputs if target.inputs is not None else known.inputs,
+        built="configured" if says_arguments else known.built,
+        uses=candidate.uses,
+    )
+
+
+def _wanted(candidate: Candidate, scan: FileScan) -> bool:
+    """Factories with required arguments are models only where the file itself calls them with known ones."""
+    if candidate.kind is TargetKind.FACTORY:
+        return not candidate.required or _harvested(candidate, scan) is not None
+    if candidate.kind is TargetKind.INSTANCE:
+        return not _stands_for_class(candidate, scan)
+    return not _only_as_instances(candidate, scan)
+
+
+def _stands_for_class(instance: Candidate, scan: FileScan) -> bool:
+    """`model = Net(3)`, once, is reported under `Net`: its only construction at module level, arguments known."""
+    made = [c for c in scan.constructions if c.at_module_level and c.variable == instance.name]
+    return any(construction.args is not None and _sole(construction, scan) for construction in made)
+
+
+def _only_as_instances(candidate: Candidate, scan: FileScan) -> bool:
+    """A class built in several ways at module level is reported under the names of its instances."""
+    instances = {instance.name for instance in scan.instances}
+    made = [
+        c for c in scan.constructions if c.candidate == candidate.name and c.at_module_level and c.variable in instances
+    ]
+    return any(not (construction.args is not None and _sole(construction, scan)) for construction in made)
+
+
+def _sole(construction: Construction, scan: FileScan) -> bool:
+    same = [c for c in scan.constructions if c.candidate == construction.candidate and c.at_module_level]
+    return all((c.args, c.kwargs) == (construction.args, construction.kwargs) for c in same)
+
+
+def _harvested(candidate: Candidate, scan: FileScan) -> Construction | None:
+    """The construction to imitate: one that is fed first, else the first whose arguments are known."""
+    made = [c for c in scan.constructions if c.candidate == candidate.name and c.args is not None]
+    fed = [construction for construction in made if construction.inputs is not None]
+    return (fed or made or [None])[0]
+
+
+def _target(candidate: Candidate, scan: FileScan) -> Target:
+    target = Target(
+        scan.path, candidate.name, candidate.line, candidate.kind, optimizer=scan.optimizer, uses=candidate.uses
+    )
+    if candidate.kind is TargetKind.INSTANCE:
+        made = next((c for c in scan.constructions if c.variable == candidate.name and c.at_module_level), None)
+        return replace(target, built="module level", inputs=made.inputs if made else None)
+    construction = _harvested(candidate, scan)
+    if construction is not None:
+        built = f"as in {Path(scan.path).name}:{construction.line}"
+        inputs = construction.inputs
+        return replace(target, args=construction.args, kwargs=construction.kwargs, inputs=inputs, built=built)
+    if candidate.config:
+        return replace(target, args=({"expression": candidate.config},), kwargs={}, built=f"with {candidate.config}")
+    return target

@@ -1,0 +1,84 @@
+"""What a scan of one file yields, before anything is imported."""
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradlint.core.target import InputSpec, LossUse, TargetKind
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something in the file that is, or gives, a model."""
+
+    name: str
+    kind: TargetKind
+    line: int
+    column: int
+    required: tuple[str, ...] = ()
+    """Parameters of the constructor (or factory) that have no default."""
+    optional: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    """Names of the other candidates that its code mentions, in order of appearance."""
+    bases: tuple[str, ...] = ()
+    """Classes only: names of the candidate classes of this file that it derives from."""
+    runs: bool = True
+    """False for classes without a forward of their own or inherited: abstract bases and containers."""
+    config: str = ""
+    """Expression for the only required argument where the file defines a configuration class for it, else empty."""
+    returns: str = ""
+    """Factories only: the candidate class that it builds without arguments (so that both are one model)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Construction:
+    """A call that builds a candidate somewhere in the file, and the inputs that its result is fed with."""
+
+    candidate: str
+    line: int
+    args: tuple[Any, ...] | None
+    """None where an argument cannot be read from the syntax tree. A value is a literal, or `{"expression": "…"}`, which
+    building evaluates in the module's namespace."""
+    kwargs: dict[str, Any]
+    variable: str = ""
+    at_module_level: bool = False
+    inputs: tuple[InputSpec, ...] | None = None
+    fed_at: int = 0
+
+
+@dataclass(frozen=True)
+class FileScan:
+    """Everything that the syntax tree of one file says about its models."""
+
+    path: str
+    may_hold_model: bool
+    reason: str = ""
+    """Why the file holds no model, where it does not."""
+    candidates: tuple[Candidate, ...] = ()
+    constructions: tuple[Construction, ...] = ()
+    losses: tuple[LossUse, ...] = ()
+    optimizer: str | None = None
+    """Family of the file's optimiser, "sgd" or "adam"; None where it names both or neither."""
+    tree: ast.Module | None = field(default=None, repr=False, compare=False)
+
+    def candidate(self, name: str) -> Candidate | None:
+        """The candidate of that name, if any."""
+        return next((candidate for candidate in self.candidates if candidate.name == name), None)
+
+    def _of(self, kind: TargetKind) -> tuple[Candidate, ...]:
+        return tuple(candidate for candidate in self.candidates if candidate.kind is kind)
+
+    @property
+    def classes(self) -> tuple[Candidate, ...]:
+        """Candidate classes, in order of definition."""
+        return self._of(TargetKind.CLASS)
+
+    @property
+    def factories(self) -> tuple[Candidate, ...]:
+        """Functions that return a model."""
+        return self._of(TargetKind.FACTORY)
+
+    @property
+    def instances(self) -> tuple[Candidate, ...]:
+        """Module-level names bound to a model."""
+        return self._of(TargetKind.INSTANCE)
