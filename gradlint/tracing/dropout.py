@@ -26,7 +26,7 @@ def undropped(func: Callable[..., Any], op: str, args: tuple[Any, ...], kwargs: 
         (func, args, kwargs) to call instead: the same ones for everything that does not drop.
     """
     if op in DROPOUTS:
-        return (_self if _inplace(func) else identity_dropout), args or (kwargs["input"],), {}
+        return (itself if _inplace(func) else identity_dropout), (args[0] if args else kwargs["input"],), {}
     if op == "scaled_dot_product_attention":
         if len(args) > 4:
             args = (*args[:4], 0.0, *args[5:])
@@ -46,7 +46,8 @@ def _inplace(func: Callable[..., Any]) -> bool:
     return str(getattr(func, "__name__", "")).endswith("_")
 
 
-def _self(x: torch.Tensor) -> torch.Tensor:
+def itself(x: torch.Tensor, p: float = 0.5, training: bool = True) -> torch.Tensor:
+    """What stands in the graph for a dropout in place."""
     return x
 
 

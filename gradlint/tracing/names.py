@@ -77,6 +77,9 @@ _SYNONYMS = {
     "_softmax": "softmax",
     "_log_softmax": "log_softmax",
     "_grouped_mm": "grouped_mm",
+    "_weight_norm": "weight_norm",
+    "_pack_padded_sequence": "pack_padded_sequence",
+    "_pad_packed_sequence": "pad_packed_sequence",
 }
 
 _AUGMENTED = frozenset(  # `__iadd__` and its like

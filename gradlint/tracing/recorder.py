@@ -76,7 +76,8 @@ class Recorder(TorchFunctionMode):
         if path is None:  # not registered: its operators belong to the module that called it
             return run()
         first = len(self.writer.nodes)
-        read = tuple(self.values.read(t).name for t in tensors(inputs) if self.values.depends(t))
+        with torch._C.DisableTorchFunction():
+            read = tuple(self.values.read(t).name for t in tensors(inputs) if self.values.depends(t))
         self._stack.append((path, type(module).__name__))
         depth = len(self._stack)
         try:
@@ -85,8 +86,9 @@ class Recorder(TorchFunctionMode):
             self._stack.pop()
             if self._guessed_depth is not None and self._guessed_depth >= depth:
                 self._guessed_depth = None
-        returned = first_floating(result)
-        output = self.values.read(returned).name if returned is not None else None
+        with torch._C.DisableTorchFunction():
+            returned = first_floating(result)
+            output = self.values.read(returned).name if returned is not None else None
         self.calls.append(ModuleCall(path, output, read, first, len(self.writer.nodes)))
         return result
 
@@ -261,18 +263,13 @@ class Recorder(TorchFunctionMode):
         """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through."""
         if cls is CheckpointFunction:
             return args[0](*args[2:])
-        run = targets.CustomFunction(cls)
-
-        def hidden(*inner: Any) -> Any:
-            with torch._C.DisableTorchFunction():
-                return apply(*inner)
-
-        read = list(tensors(args))
-        result = hidden(*args)
-        if any(self._depends(t) for t in read) and self._is_new(result, read):
-            self._born(result, read)
-            self._note("custom_function", run, (args, {}), result)
-        return result
+        with torch._C.DisableTorchFunction():  # one node: what happens inside is the function's own business
+            read = list(tensors(args))
+            result = apply(*args)
+            if any(self._depends(t) for t in read) and self._is_new(result, read):
+                self._born(result, read)
+                self._note("custom_function", targets.CustomFunction(cls), (args, {}), result)
+            return result
 
 
 def _is_fake(tensor: torch.Tensor) -> bool:

@@ -45,6 +45,8 @@ class GraphWriter:
         """An input tensor."""
         safe = name if name.isidentifier() else f"input_{len(self.nodes)}"
         node = self.graph.create_node("placeholder", safe, name=safe)
+        if not value.dtype.is_floating_point:  # ids and masks keep their values: the flow reads them
+            node.meta["example"] = value.detach()
         return self._describe(node, "input", value, Place(), target=name)
 
     def attribute(self, op: str, name: str, value: torch.Tensor, place: Place) -> fx.Node:
