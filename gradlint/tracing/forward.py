@@ -18,6 +18,7 @@ from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
 from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
+from gradlint.tracing.prune import without_idle_buffers
 from gradlint.tracing.reach import reachable
 from gradlint.tracing.recorder import Recorder
 
@@ -86,9 +87,10 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
     nodes = [recorder.values.read(leaf) for leaf in leaves]
     recorder.writer.output(nodes)
     graph = recorder.writer.graph
+    described, calls = without_idle_buffers(graph, recorder.writer.nodes, recorder.calls)
     view = GraphView(
-        nodes=recorder.writer.nodes,
-        calls=tuple(recorder.calls),
+        nodes=described,
+        calls=tuple(calls),
         inputs=tuple(n.name for n in graph.nodes if n.op == "placeholder"),
         outputs=tuple(dict.fromkeys(n.name for n in nodes)),
         guesses=tuple(recorder.guesses),
