@@ -1,1 +1,23 @@
 """Build a target, without allocating where it is large, and find inputs that it runs on."""
+
+from gradlint.building.adopt import adopt
+from gradlint.building.build import LARGE, build
+from gradlint.building.built import BuiltModel, Fed, ParameterValues
+from gradlint.building.feeding import feed
+from gradlint.building.laws import law_of, parameter_infos
+from gradlint.building.loading import load_module
+from gradlint.building.namespace import Namespace
+
+__all__ = [
+    "LARGE",
+    "BuiltModel",
+    "Fed",
+    "Namespace",
+    "ParameterValues",
+    "adopt",
+    "build",
+    "feed",
+    "law_of",
+    "load_module",
+    "parameter_infos",
+]

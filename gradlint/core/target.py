@@ -43,6 +43,8 @@ class Target:
     sequence_length: int | None = None
     built: str = "defaults"
     """How the arguments were found: "configured", "defaults", "as in model.py:41" …"""
+    inputs_from: str = ""
+    """How the inputs were found: empty where the user said them, "as in model.py:45" where the file feeds the model."""
     module: str = ""
     """Dotted import name where the target was given as `pkg.mod:Attr`, else empty."""
     uses: tuple[str, ...] = field(default=())

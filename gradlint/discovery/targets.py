@@ -71,6 +71,7 @@ def _fill(target: Target, scan: FileScan) -> Target:
         args=target.args if says_arguments else known.args,
         kwargs=target.kwargs if says_arguments else known.kwargs,
         inputs=target.inputs if target.inputs is not None else known.inputs,
+        inputs_from=target.inputs_from if target.inputs is not None else known.inputs_from,
         built="configured" if says_arguments else known.built,
         uses=candidate.uses,
     )
@@ -109,7 +110,7 @@ def _harvested(candidate: Candidate, scan: FileScan) -> Construction | None:
     """The construction to imitate: one that is fed first, else the first whose arguments are known."""
     made = [c for c in scan.constructions if c.candidate == candidate.name and c.args is not None]
     fed = [construction for construction in made if construction.inputs is not None]
-    return (fed or made or [None])[0]
+    return next(iter(fed or made), None)
 
 
 def _target(candidate: Candidate, scan: FileScan) -> Target:
@@ -118,12 +119,20 @@ def _target(candidate: Candidate, scan: FileScan) -> Target:
     )
     if candidate.kind is TargetKind.INSTANCE:
         made = next((c for c in scan.constructions if c.variable == candidate.name and c.at_module_level), None)
-        return replace(target, built="module level", inputs=made.inputs if made else None)
+        return _fed(replace(target, built="module level"), made)
     construction = _harvested(candidate, scan)
     if construction is not None:
         built = f"as in {Path(scan.path).name}:{construction.line}"
-        inputs = construction.inputs
-        return replace(target, args=construction.args, kwargs=construction.kwargs, inputs=inputs, built=built)
+        built_target = replace(target, args=construction.args, kwargs=construction.kwargs, built=built)
+        return _fed(built_target, construction)
     if candidate.config:
         return replace(target, args=({"expression": candidate.config},), kwargs={}, built=f"with {candidate.config}")
     return target
+
+
+def _fed(target: Target, construction: Construction | None) -> Target:
+    """With the inputs that the file itself feeds, where they are known."""
+    if construction is None or construction.inputs is None:
+        return target
+    where = f"as in {Path(target.path).name}:{construction.fed_at}"
+    return replace(target, inputs=construction.inputs, inputs_from=where)

@@ -1,0 +1,85 @@
+"""Build a target: with real tensors where it is small, without memory where it is large."""
+
+import inspect
+from dataclasses import replace
+
+from torch import nn
+
+from gradlint.building.built import BuiltModel
+from gradlint.building.construct import construct
+from gradlint.building.describe import module_infos, parameter_sites
+from gradlint.building.guard import Guard, TooLargeError
+from gradlint.building.laws import read_values
+from gradlint.building.namespace import Namespace
+from gradlint.building.sites import SiteRecorder, recording
+from gradlint.core.errors import AnalysisError
+from gradlint.core.location import Location
+from gradlint.core.target import Target
+
+LARGE = 30_000_000
+"""Elements above which a model is built without memory."""
+
+
+def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltModel:
+    """Build the model that a target names.
+
+    Args:
+        target: what to build, and with which arguments.
+        namespace: the loaded file (`load_module`).
+        large: number of elements above which nothing is allocated: parameters become fake tensors, and the law of
+            their initialisation is sampled instead.
+
+    Raises:
+        AnalysisError: stage "build".
+    """
+    guard = Guard(large)
+    sites = SiteRecorder(construct.__code__)
+    try:
+        with recording(sites), guard:
+            model = construct(target, namespace)
+    except TooLargeError:
+        return _build_large(target, namespace)
+    except AnalysisError:
+        if guard.exceeded:  # the user's code wrapped our exception in one of its own
+            return _build_large(target, namespace)
+        raise
+    if guard.exceeded:
+        return _build_large(target, namespace)
+    return describe(target, model, sites, namespace, guard.kinds)
+
+
+def describe(
+    target: Target, model: nn.Module, sites: SiteRecorder, namespace: Namespace, kinds: dict[int, str]
+) -> BuiltModel:
+    """Everything known of a model that was built with real tensors."""
+    if not model.training:
+        model.train()
+    chains, registered = sites.collect(model)
+    location = class_location(model, target, namespace)
+    return BuiltModel(
+        target=target,
+        model=model,
+        modules=module_infos(model, chains),
+        parameter_sites=parameter_sites(model, chains, registered),
+        values=read_values(model, kinds),
+        built=target.built,
+        class_location=location,
+    )
+
+
+def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Location:
+    """The line that defines the model in the checked file: its class, or the factory or name that stands for it."""
+    if type(model).__module__ == namespace.module.__name__:
+        try:
+            line = inspect.getsourcelines(type(model))[1]
+        except (OSError, TypeError):
+            return Location(target.path, target.line)
+        return Location(target.path, max(line, 1))
+    return Location(target.path, target.line)
+
+
+def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
+    from gradlint.building.large import build_large
+
+    built = build_large(target, namespace)
+    return replace(built, built=target.built)

@@ -1,0 +1,84 @@
+"""Call what a target names, with its arguments, as the user would."""
+
+from typing import Any
+
+from torch import nn
+
+from gradlint.building.failure import analysis_error
+from gradlint.building.guard import TooLargeError
+from gradlint.building.namespace import Namespace
+from gradlint.building.surroundings import as_script, seeded
+from gradlint.core.errors import AnalysisError
+from gradlint.core.location import Location
+from gradlint.core.target import Target, TargetKind
+
+
+def construct(target: Target, namespace: Namespace) -> nn.Module:
+    """The model that a target stands for, newly built with a fixed seed.
+
+    Raises:
+        AnalysisError: stage "build": the name does not exist, arguments are missing, the constructor raises.
+    """
+    place = Location(target.path, target.line)
+    try:
+        with as_script(namespace.source_folder(), namespace.folders), seeded():
+            model = _instance(target, namespace) if target.kind is TargetKind.INSTANCE else _call(target, namespace)
+    except (TooLargeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        doing = f"building {target.name}"
+        remedy = _remedy(target, error)
+        raise analysis_error(
+            error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
+        ) from error
+    if not isinstance(model, nn.Module):
+        message = f"{target.name} gives {type(model).__name__}, not an nn.Module"
+        raise AnalysisError(message, stage="build", location=place, remedy="name a class, a factory or a model")
+    return model
+
+
+def _instance(target: Target, namespace: Namespace) -> Any:
+    return _lookup(target, namespace)
+
+
+def _call(target: Target, namespace: Namespace) -> Any:
+    thing = _lookup(target, namespace)
+    if isinstance(thing, nn.Module):
+        return thing
+    args = [argument(value, namespace) for value in target.args or ()]
+    kwargs = {name: argument(value, namespace) for name, value in (target.kwargs or {}).items()}
+    return thing(*args, **kwargs)
+
+
+def _lookup(target: Target, namespace: Namespace) -> Any:
+    first, *rest = target.name.split(".")
+    namespace.require([first])
+    if first not in vars(namespace.module):
+        message = f"{target.path} defines no {target.name}"
+        place = Location(target.path, target.line)
+        raise AnalysisError(message, stage="build", location=place, remedy="name a class, a factory or a model")
+    thing = vars(namespace.module)[first]
+    for name in rest:
+        thing = getattr(thing, name)
+    return thing
+
+
+def argument(value: Any, namespace: Namespace) -> Any:
+    """A configured or harvested argument: `{"expression": "Config()"}` is evaluated in the file, all else is literal."""
+    if isinstance(value, dict):
+        if set(value) == {"expression"} and isinstance(value["expression"], str):
+            return namespace.evaluate(value["expression"])
+        return {key: argument(item, namespace) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(argument(item, namespace) for item in value)
+    return value
+
+
+def _remedy(target: Target, error: BaseException) -> str:
+    """The configuration to paste, where the constructor lacked arguments."""
+    text = str(error)
+    if not isinstance(error, TypeError) or "missing" not in text or "argument" not in text:
+        return ""
+    names = [part for part in text.split("'")[1::2] if part.isidentifier()]
+    kwargs = ", ".join(f"{name} = …" for name in names)
+    return f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\nkwargs = {{ {kwargs} }}'

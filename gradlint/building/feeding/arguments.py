@@ -1,0 +1,127 @@
+"""Which inputs to try for each argument of a forward, from its name, its consumer in the model, and the first layers."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from torch import nn
+
+from gradlint.building.feeding.forward_source import Argument
+from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.core.target import InputSpec
+
+_MASKS = ("mask", "padding", "attn_bias", "causal")
+_STEPS = ("t", "ts", "time", "timestep", "timesteps", "step", "steps", "noise_level", "sigma", "noise_labels")
+_LENGTHS = ("len", "length")
+_STATES = ("hidden", "state", "hx", "h0", "h_0", "h", "c0", "memory_state", "hidden_state", "prev_state", "cache")
+_IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indices", "text", "caption", "words")
+_CLASSES = ("label", "labels", "y", "target", "targets", "class_labels", "cls")
+
+Proposal = tuple[InputSpec, ...]
+
+
+def literal(value: object, name: str = "") -> InputSpec:
+    """An argument that is passed as it stands."""
+    return InputSpec((), "literal", name, value=value)
+
+
+def proposals(model: nn.Module, arguments: list[Argument], hints: Hints) -> Iterator[tuple[Proposal, str]]:
+    """Combinations of inputs with the layer they were derived from, likeliest first.
+
+    The first argument runs through all its alternatives; the others through their first few.
+    """
+    leaves = entry_leaves(model)
+    lists = [_for_argument(model, argument, index, leaves, hints) for index, argument in enumerate(arguments)]
+    ranked = (
+        sorted(
+            product(*(range(len(options)) for options in lists)),
+            key=lambda choice: (sum(choice) + 2 * sum(choice[1:]), choice),
+        )
+        if len(lists) > 1
+        else [(index,) for index in range(len(lists[0]) if lists else 0)]
+    )
+    for choice in ranked:
+        specs = tuple(lists[at][index] for at, index in enumerate(choice))
+        named = tuple(
+            replace(spec, name=argument.name if argument.keyword_only else "")
+            for spec, argument in zip(specs, arguments, strict=True)
+        )
+        yield named, _described(leaves)
+    if not arguments:
+        yield (), "no arguments"
+
+
+def _described(leaves: list[nn.Module]) -> str:
+    return f"derived from {type(leaves[0]).__name__} stem" if leaves else "guessed"
+
+
+def _for_argument(
+    model: nn.Module, argument: Argument, index: int, leaves: list[nn.Module], hints: Hints
+) -> list[InputSpec]:
+    """Up to a dozen alternatives for one argument."""
+    options = list(_by_name(argument.name.lower(), model, hints)) if index else []
+    for path in argument.consumers[:2]:
+        options += _of_consumer(model, path, hints)
+    if not options and not index:
+        options += list(_by_name(argument.name.lower(), model, hints))
+    ordered = leaves if index == 0 else leaves[index:] + leaves[:index]
+    for leaf in ordered:
+        options += alternatives(leaf, hints)
+    options += list(_of_parameters(model, hints))
+    unique = list(dict.fromkeys(options))
+    if argument.time_first:
+        unique = [_time_first(spec) for spec in unique]
+    return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+
+
+def _of_consumer(model: nn.Module, path: str, hints: Hints) -> list[InputSpec]:
+    try:
+        module = model.get_submodule(path)
+    except AttributeError:
+        return []
+    leaves = entry_leaves(module, 1)
+    return alternatives(leaves[0], hints) if leaves else []
+
+
+def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
+    if any(part in name for part in _MASKS):
+        yield literal(None)
+    if name in _STATES or name.startswith(("hidden", "init_h")):
+        yield literal(None)
+    if name in _STEPS:
+        yield InputSpec((hints.batch,), "int64", high=min(_steps(model), 1000))
+        yield InputSpec((hints.batch,))
+        yield InputSpec((hints.batch, 1))
+    if name.endswith(_LENGTHS) or name.endswith("lengths"):
+        yield InputSpec((hints.batch,), "int64", low=hints.time, high=hints.time + 1)
+    if name in _CLASSES:
+        classes = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
+        yield InputSpec((hints.batch,), "int64", high=min(classes, default=2))
+    if name in _IDS and any(isinstance(m, nn.Embedding) for m in model.modules()):
+        yield InputSpec((hints.batch, hints.time), "int64", high=hints.tokens)
+
+
+def _steps(model: nn.Module) -> int:
+    for name in ("num_timesteps", "timesteps", "n_steps", "T", "num_steps"):
+        value = getattr(model, name, None)
+        if isinstance(value, int) and value > 1:
+            return value
+    return 1000
+
+
+def _of_parameters(model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
+    """Models that keep bare parameters: a matrix is multiplied from either side, a filter is convolved with."""
+    for parameter in list(model.parameters())[:2]:
+        if parameter.dim() == 2:
+            for size in dict.fromkeys(parameter.shape):
+                yield InputSpec((hints.batch, size))
+        elif parameter.dim() == 4:
+            yield InputSpec((hints.batch, parameter.shape[1], 32, 32))
+
+
+def _time_first(spec: InputSpec) -> InputSpec:
+    if len(spec.shape) < 2 or spec.dtype == "literal":
+        return spec
+    batch, time, *rest = spec.shape
+    return replace(spec, shape=(time, batch, *rest)) if len(spec.shape) == 3 or spec.dtype == "int64" else spec

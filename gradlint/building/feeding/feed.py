@@ -1,0 +1,151 @@
+"""Find inputs that a model's forward runs on."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.failure import analysis_error, describe
+from gradlint.building.feeding.arguments import Proposal, proposals
+from gradlint.building.feeding.conventions import announced, batched
+from gradlint.building.feeding.forward_source import Argument, required_arguments
+from gradlint.building.feeding.hints import Hints, hints_of
+from gradlint.building.feeding.mend import mended
+from gradlint.building.feeding.tensors import described, make, remedy
+from gradlint.building.feeding.trial import Trial, attempt
+from gradlint.core.errors import AnalysisError
+from gradlint.core.location import Location
+from gradlint.core.target import InputSpec
+
+_MOST_TRIALS = 60
+_LONGEST_SEARCH = 20.0
+"""Seconds after which no further inputs are tried."""
+_SMALLEST_MAP = 4
+_LARGEST_IMAGE = 256
+
+
+def feed(built: BuiltModel) -> Fed:
+    """Example inputs for a model: the configured ones, those it announces, those its file feeds, else derived ones.
+
+    Every candidate is tried with a forward in training mode without gradients (fake where the model is fake); the
+    model is left as found. Floating inputs are N(0, 1), integer ones uniform; both with a fixed seed.
+
+    Raises:
+        AnalysisError: stage "feed", with the configuration to paste, where no forward runs.
+    """
+    hints = hints_of(built)
+    arguments = required_arguments(built.model)
+    target = built.target
+    if target is not None and target.inputs is not None and not target.inputs_from:
+        return _configured(built, target.inputs, hints, arguments)
+    search = _Search(built, hints)
+    for proposal, source in _candidates(built, arguments, hints):
+        fed = search.run(proposal, source)
+        if fed is not None:
+            return fed
+        if search.exhausted:
+            break
+    raise _unfed(built, arguments, hints, search)
+
+
+def _configured(built: BuiltModel, specs: Proposal, hints: Hints, arguments: list[Argument]) -> Fed:
+    args, kwargs = make(specs, built, hints)
+    trial = attempt(built, args, kwargs)
+    if trial.error is None:
+        return Fed(args, kwargs, described(args, kwargs), "configured")
+    path = built.target.path if built.target else ""
+    raise analysis_error(
+        trial.error,
+        stage="feed",
+        doing=f"forward on the configured inputs {described(args, kwargs)}",
+        path=path,
+        fallback=built.class_location,
+        remedy=f"forward takes ({', '.join(argument.name for argument in arguments)}): correct `inputs`",
+    ) from trial.error
+
+
+def _candidates(built: BuiltModel, arguments: list[Argument], hints: Hints) -> Iterator[tuple[Proposal, str]]:
+    target = built.target
+    if target is not None and target.inputs is not None:
+        for specs in batched(target.inputs, hints):
+            yield specs, target.inputs_from
+    yield from announced(built.model, hints)
+    yield from proposals(built.model, arguments, hints)
+
+
+class _Search:
+    """Tries proposals, and what their failures suggest, within a budget."""
+
+    def __init__(self, built: BuiltModel, hints: Hints) -> None:
+        self.built = built
+        self.hints = hints
+        self.trials = 0
+        self.started = time.monotonic()
+        self.tried: set[Proposal] = set()
+        self.first: tuple[Trial, str] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is spent."""
+        return self.trials >= _MOST_TRIALS or time.monotonic() - self.started > _LONGEST_SEARCH
+
+    def run(self, proposal: Proposal, source: str) -> Fed | None:
+        """Try a proposal and the ones that its failure suggests."""
+        trial = self._try(proposal)
+        if trial is None:
+            return None
+        if trial.ok:
+            return self._fed(self._enlarged(proposal, trial, source), source)
+        for mend in mended(proposal, trial, self.built.model, self.hints):
+            if self.exhausted:
+                break
+            again = self._try(mend)
+            if again is not None and again.ok:
+                return self._fed(self._enlarged(mend, again, source), source)
+        return None
+
+    def _try(self, proposal: Proposal) -> Trial | None:
+        key = tuple(replace(spec, value=repr(spec.value)) for spec in proposal)
+        if key in self.tried:
+            return None
+        self.tried.add(key)
+        self.trials += 1
+        args, kwargs = make(proposal, self.built, self.hints)
+        trial = attempt(self.built, args, kwargs)
+        if self.first is None and not trial.ok:
+            self.first = (trial, described(args, kwargs))
+        return trial
+
+    def _enlarged(self, proposal: Proposal, trial: Trial, source: str) -> Proposal:
+        """A larger image where the last maps are too small for statistics over them, if the model takes one."""
+        side = trial.smallest_map
+        if side is None or side >= _SMALLEST_MAP or not source.startswith("derived"):
+            return proposal
+        first = proposal[0]
+        size = first.shape[-1] * -(-_SMALLEST_MAP // max(side, 1))
+        if len(first.shape) != 4 or size > _LARGEST_IMAGE:
+            return proposal
+        larger = (replace(first, shape=(*first.shape[:2], size, size)), *proposal[1:])
+        again = self._try(larger)
+        return larger if again is not None and again.ok else proposal
+
+    def _fed(self, proposal: Proposal, source: str) -> Fed:
+        args, kwargs = make(proposal, self.built, self.hints)
+        return Fed(args, kwargs, described(args, kwargs), source)
+
+
+def _unfed(built: BuiltModel, arguments: list[Argument], hints: Hints, search: _Search) -> AnalysisError:
+    names = [argument.name for argument in arguments]
+    target = built.target
+    path, name = (target.path, target.name) if target else ("", type(built.model).__name__)
+    takes = f"forward({', '.join(names)})"
+    message = f"no input found on which {name}.{takes} runs ({search.trials} tried)"
+    if search.first is not None:
+        trial, shapes = search.first
+        assert trial.error is not None
+        message += f"; with {shapes}: {describe(trial.error)}"
+    place = built.class_location or Location(path, 1)
+    return AnalysisError(message, stage="feed", location=place, remedy=remedy(path, name, names, hints))
+
+
+__all__ = ["InputSpec", "feed"]

@@ -1,0 +1,112 @@
+"""What a model says about the size of its inputs: attributes and configuration, torch's own conventions."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradlint.building.built import BuiltModel
+
+BATCH = 8
+SMALLEST_BATCH = 4
+"""Below this, batch statistics and sample correlations say little."""
+_TIME = 32
+_LONGEST = 64
+_TIME_NAMES = [
+    "block_size",
+    "context_length",
+    "max_seq_len",
+    "seq_len",
+    "sequence_length",
+    "max_len",
+    "seq_length",
+    "max_length",
+    "n_ctx",
+    "n_positions",
+    "max_position_embeddings",
+    "max_sequence_length",
+    "window_size",
+    "context_size",
+    "num_steps",
+]
+_SIZE_NAMES = [
+    "image_size",
+    "img_size",
+    "input_size",
+    "input_resolution",
+    "resolution",
+    "img_dim",
+    "image_resolution",
+    "spatial_size",
+]
+_SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Sizes to derive inputs with."""
+
+    batch: int
+    time: int
+    times: tuple[int, ...]
+    """Further lengths to try."""
+    image_sizes: tuple[int, ...]
+    sequential: bool
+    """Whether the model treats positions in a sequence: then `Linear(F)` takes (B, T, F) rather than (B, F)."""
+    dtype: torch.dtype
+    device: torch.device
+    tokens: int
+    """Ids below this are valid in every embedding."""
+
+
+def hints_of(built: BuiltModel) -> Hints:
+    """Collect what is known about a model's input sizes."""
+    target = built.target
+    batch = (target.batch if target else None) or BATCH
+    said = [value for name in _TIME_NAMES for value in _attribute(built.model, name) if isinstance(value, int)]
+    lengths = [min(value, _LONGEST) for value in said if value > 1]
+    wanted = target.sequence_length if target else None
+    time = wanted or (lengths[0] if lengths else _TIME)
+    first = next((p for p in built.model.parameters() if p.is_floating_point()), None)
+    sizes = [size for name in _SIZE_NAMES for value in _attribute(built.model, name) for size in _squares(value)]
+    embeddings = [m.num_embeddings for m in built.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+    return Hints(
+        batch=batch,
+        time=time,
+        times=() if wanted else tuple(dict.fromkeys([*lengths, _TIME, 8, 64, 16])),
+        image_sizes=tuple(dict.fromkeys(size for size in sizes if 8 <= size <= 512)),
+        sequential=_is_sequential(built.model),
+        dtype=first.dtype if first is not None else torch.get_default_dtype(),
+        device=first.device if first is not None else torch.device("cpu"),
+        tokens=min(embeddings, default=2),
+    )
+
+
+def _attribute(model: nn.Module, name: str) -> Iterator[Any]:
+    """Values of an attribute on the model, its configuration object and its modules, outermost first."""
+    for holder in (model, *(getattr(model, c, None) for c in ("config", "cfg", "hparams", "args"))):
+        value = holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
+        if value is not None:
+            yield value
+    for module in model.modules():
+        if name in module.__dict__ and not isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            yield module.__dict__[name]
+
+
+def _squares(value: Any) -> Iterator[int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        yield value
+    elif isinstance(value, tuple | list) and value and all(isinstance(side, int) for side in value):
+        yield value[-1]
+
+
+def _is_sequential(model: nn.Module) -> bool:
+    known = (
+        nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention | nn.TransformerEncoderLayer | nn.TransformerDecoderLayer
+    )
+    for module in model.modules():
+        if isinstance(module, known) or any(part in type(module).__name__ for part in _SEQUENCE_CLASSES):
+            return True
+    return False

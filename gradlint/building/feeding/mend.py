@@ -1,0 +1,75 @@
+"""From the way a forward failed to inputs that may work."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from gradlint.building.feeding.arguments import Proposal
+from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.building.feeding.trial import Trial
+
+_PRODUCT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
+_BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+
+
+def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
+    """Variations of a failed proposal that its failure suggests, likeliest first."""
+    text = str(trial.error)
+    if not proposal or proposal[0].dtype == "literal":
+        return
+    shape = proposal[0].shape
+    if match := _PRODUCT.search(text):
+        yield from _sized(proposal, int(match[2]), int(match[3]))
+    if match := _BROADCAST.search(text):
+        yield from _matched(proposal, model, int(match[1]), int(match[2]))
+    if trial.raised_in is not None and sorted(trial.raised_shape) == sorted(shape):
+        for leaf in entry_leaves(trial.raised_in, 1):
+            yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
+    if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
+        yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
+
+
+def _first(proposal: Proposal, shape: tuple[int, ...], dtype: str = "", high: int | None = None) -> Proposal:
+    first = proposal[0]
+    changed = replace(first, shape=shape, dtype=dtype or first.dtype, high=high if dtype else first.high)
+    return (changed, *proposal[1:])
+
+
+def _sized(proposal: Proposal, got: int, needed: int) -> Iterator[Proposal]:
+    """Solve the size of an image or signal whose flattened map met a Linear of another width."""
+    shape = proposal[0].shape
+    dims = len(shape) - 2
+    if dims < 1 or got <= 0 or needed <= 0:
+        return
+    guess = shape[-1] * (needed / got) ** (1 / dims)
+    centre = round(guess)
+    for size in dict.fromkeys([centre, *_near(centre)]):
+        if size >= 1 and size != shape[-1]:
+            yield _first(proposal, (*shape[:2], *(size,) * dims))
+
+
+def _near(centre: int) -> list[int]:
+    """Neighbouring sizes: convolutions without padding shift the border by a few pixels."""
+    even = [centre + step for step in (2, -2, 4, -4, 6, 8, 12)]
+    return [*even, centre + 1, centre - 1, centre + 3]
+
+
+def _matched(proposal: Proposal, model: nn.Module, left: int, right: int) -> Iterator[Proposal]:
+    """Match the length of a position embedding: a sequence of that length, an image of that many patches."""
+    shape = proposal[0].shape
+    if len(shape) in (2, 3):
+        for old, new in ((left, right), (right, left)):
+            if shape[1] == old:
+                yield _first(proposal, (shape[0], new, *shape[2:]))
+    if len(shape) != 4:
+        return
+    patch = next((m.stride[0] for m in model.modules() if isinstance(m, _ConvNd) and len(m.stride) == 2), 1)
+    for tokens in (right, right - 1, left, left - 1, right - 2):
+        side = math.isqrt(max(tokens, 0))
+        if side > 0 and side * side == tokens and side * patch != shape[-1]:
+            yield _first(proposal, (*shape[:2], side * patch, side * patch))

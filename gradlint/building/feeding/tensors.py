@@ -1,0 +1,76 @@
+"""From input specifications to tensors, real or fake, and to words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from gradlint.building.built import BuiltModel
+from gradlint.building.feeding.hints import Hints
+from gradlint.core.errors import AnalysisError
+from gradlint.core.target import InputSpec
+
+_SEED = 0
+
+
+def make(specs: Sequence[InputSpec], built: BuiltModel, hints: Hints) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments: N(0, 1) for floating inputs, uniform integers below `high`."""
+    generator = torch.Generator().manual_seed(_SEED)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for spec in specs:
+        value = spec.value if spec.dtype == "literal" else tensor(spec, hints, generator)
+        if isinstance(value, torch.Tensor) and built.fake_mode is not None:
+            value = built.fake_mode.from_tensor(value, static_shapes=True)
+        if spec.name:
+            kwargs[spec.name] = value
+        else:
+            args.append(value)
+    return tuple(args), kwargs
+
+
+def tensor(spec: InputSpec, hints: Hints, generator: torch.Generator) -> torch.Tensor:
+    """One input."""
+    dtype = dtype_of(spec.dtype)
+    if dtype is torch.bool:
+        return torch.ones(spec.shape, dtype=dtype, device=hints.device)
+    if not dtype.is_floating_point and not dtype.is_complex:
+        high = spec.high if spec.high is not None else max(hints.tokens, spec.low + 1)
+        return torch.randint(spec.low, max(high, spec.low + 1), spec.shape, generator=generator, dtype=dtype).to(
+            hints.device
+        )
+    if dtype is torch.float32:  # the default: a model in another precision takes its inputs in that one
+        dtype = hints.dtype
+    drawn = torch.randn(spec.shape, generator=generator, dtype=torch.float32)
+    return drawn.to(hints.device, dtype)
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """The torch dtype of a name such as "int64" or "torch.long"."""
+    dtype = getattr(torch, name.removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype):
+        raise AnalysisError(f"'{name}' is no dtype", stage="feed", remedy='dtype = "float32", or "int64" for token ids')
+    return dtype
+
+
+def described(args: Sequence[Any], kwargs: dict[str, Any]) -> str:
+    """`(8, 3, 32, 32) float32, mask: None`."""
+    parts = [_one(value) for value in args] + [f"{name}: {_one(value)}" for name, value in kwargs.items()]
+    return ", ".join(parts)
+
+
+def _one(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        sizes = ", ".join(str(size) for size in value.shape)
+        return f"({sizes}{',' if value.dim() == 1 else ''}) {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_one(item) for item in value)}]"
+    return repr(value) if len(repr(value)) <= 40 else type(value).__name__
+
+
+def remedy(path: str, name: str, arguments: Sequence[str], hints: Hints) -> str:
+    """Configuration to paste that says the inputs."""
+    rows = [f'{{ name = "{argument}", shape = [{hints.batch}, …], dtype = "float32" }}' for argument in arguments]
+    rows = rows if len(rows) > 1 else [f'{{ shape = [{hints.batch}, …], dtype = "float32" }}']
+    inputs = ", ".join(rows)
+    return f'[[tool.gradlint.targets]]\ntarget = "{path}:{name}"\ninputs = [{inputs}]'

@@ -1,0 +1,74 @@
+"""Try a forward, and learn from how it fails."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from gradlint.building.built import BuiltModel
+from gradlint.building.snapshot import undisturbed
+
+
+@dataclass
+class Trial:
+    """What a forward did."""
+
+    error: BaseException | None = None
+    raised_in: nn.Module | None = None
+    """The innermost module that was running when it failed, and the shape of that module's first tensor."""
+    raised_shape: tuple[int, ...] = ()
+    smallest_map: int | None = None
+    """Smallest side of the feature maps that convolutions gave (layers that span or see a single point left out)."""
+    stack: list[tuple[nn.Module, tuple[int, ...]]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the forward ran to its end."""
+        return self.error is None
+
+
+def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trial:
+    """Run the forward once in training mode without gradients; the model is left as found.
+
+    Whatever the user's code raises is kept in the trial, KeyboardInterrupt apart.
+    """
+    trial = Trial()
+    before = register_module_forward_pre_hook(lambda module, inputs: trial.stack.append((module, _shape(inputs))))
+    after = register_module_forward_hook(lambda module, inputs, output: _leave(trial, module, inputs, output))
+    mode = built.fake_mode if built.fake_mode is not None else nullcontext()
+    try:
+        with undisturbed(built.model, training=True), torch.no_grad(), mode:
+            built.model(*args, **kwargs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - user code may raise anything; the caller reports it
+        trial.error = error
+        if trial.stack:
+            trial.raised_in, trial.raised_shape = trial.stack[-1]
+    finally:
+        before.remove()
+        after.remove()
+        trial.stack.clear()
+    return trial
+
+
+def _shape(inputs: tuple[Any, ...]) -> tuple[int, ...]:
+    first = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
+    return tuple(first.shape) if first is not None else ()
+
+
+def _leave(trial: Trial, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    if trial.stack:
+        trial.stack.pop()
+    if not isinstance(module, _ConvNd) or len(module.kernel_size) != 2 or not isinstance(output, torch.Tensor):
+        return
+    sides = _shape(inputs)[-2:]
+    spans = any(kernel >= side for kernel, side in zip(module.kernel_size, sides, strict=False))
+    if not spans and not module.transposed:
+        side = min(output.shape[-2:])
+        trial.smallest_map = side if trial.smallest_map is None else min(trial.smallest_map, side)

@@ -1,0 +1,201 @@
+"""Load a user's file: execute its definitions, keep its script back."""
+
+import __future__
+
+import ast
+import importlib
+import linecache
+import sys
+import tokenize
+from pathlib import Path
+from types import ModuleType
+
+from gradlint.building.failure import analysis_error, describe
+from gradlint.building.namespace import Namespace
+from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
+from gradlint.core.errors import AnalysisError
+from gradlint.core.location import Location
+from gradlint.discovery.names import bound_names, is_main_block
+
+_loaded: list[tuple[set[str], list[str]]] = []
+"""Modules known before the last load, and the folders whose modules belong to it."""
+
+
+def load_module(path: str, root: str | None = None) -> Namespace:
+    """Execute the definitions of a file: imports, classes, functions, assignments without calls.
+
+    Everything else (calls, loops, assignments that call something) is kept back, and run only where a model that is
+    built depends on it; `if __name__ == "__main__"` never runs. Siblings and relative imports resolve as they would
+    from the file's folder, its package's parent, the repository's root and the working directory.
+
+    Args:
+        path: the file, as locations shall carry it.
+        root: the repository's root, where it is known.
+
+    Raises:
+        AnalysisError: stage "parse" where the file is no Python, stage "import" where a definition raises.
+    """
+    tree = _parse(path)
+    file = Path(path).resolve()
+    folders = search_path(file, root)
+    if _loaded:
+        forget_modules(*_loaded.pop())
+    _loaded.append((set(sys.modules), folders))
+    name, outside = package_of(file)
+    try:
+        return _execute(path, tree, name, folders, outside, stubbed=True)
+    except AnalysisError:
+        if "." not in name:
+            raise
+        _forget_package(name)
+        return _execute(path, tree, name, folders, outside, stubbed=False)
+
+
+def _parse(path: str) -> ast.Module:
+    try:
+        with tokenize.open(path) as stream:
+            source = stream.read()
+        return ast.parse(source, filename=path)
+    except SyntaxError as error:
+        place = Location(path, error.lineno or 1, max(error.offset or 1, 1))
+        raise AnalysisError(f"not valid Python: {error.msg}", stage="parse", location=place) from error
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise AnalysisError(f"cannot be read: {error}", stage="parse", location=Location(path, 1)) from error
+
+
+def _execute(path: str, tree: ast.Module, name: str, folders: list[str], outside: Path, *, stubbed: bool) -> Namespace:
+    module = ModuleType(_free_name(name))
+    module.__file__ = str(Path(path).resolve())
+    module.__dict__["__package__"] = package = name.rpartition(".")[0]
+    namespace = Namespace(path, module, tree, folders, _future_flags(tree))
+    linecache.checkcache(path)
+    with as_script(Path(path), folders):
+        if package:
+            _enter_package(package, outside, path, stubbed=stubbed)
+        sys.modules[module.__name__] = module
+        for statement in tree.body:
+            _load_statement(namespace, statement)
+    return namespace
+
+
+def _free_name(name: str) -> str:
+    """The file's own module name, unless that is taken by another module (`random.py`, `torch.py`)."""
+    package, _, stem = name.rpartition(".")
+    if name not in sys.modules and name not in sys.stdlib_module_names:
+        return name
+    return f"{package}._checked_{stem}" if package else f"_checked_{stem}"
+
+
+def _future_flags(tree: ast.Module) -> int:
+    flags = 0
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
+            for alias in statement.names:
+                flags |= getattr(__future__, alias.name).compiler_flag
+    return flags
+
+
+def _enter_package(package: str, outside: Path, path: str, *, stubbed: bool) -> None:
+    """Make relative imports work; without running the package's `__init__`, unless that turns out to be needed."""
+    if not stubbed:
+        try:
+            importlib.import_module(package)
+        except BaseException as error:
+            doing = f"importing the package {package}"
+            raise analysis_error(error, stage="import", doing=doing, path=path, fallback=Location(path, 1)) from error
+        return
+    parts = package.split(".")
+    for depth in range(1, len(parts) + 1):
+        dotted = ".".join(parts[:depth])
+        if dotted not in sys.modules:
+            stub = ModuleType(dotted)
+            stub.__path__ = [str(outside.joinpath(*parts[:depth]))]
+            stub.__file__ = str(outside.joinpath(*parts[:depth], "__init__.py"))
+            sys.modules[dotted] = stub
+
+
+def _forget_package(name: str) -> None:
+    before, _ = _loaded[-1]
+    top = name.partition(".")[0]
+    for known in [key for key in sys.modules if key not in before and key.partition(".")[0] == top]:
+        del sys.modules[known]
+
+
+def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:
+    if is_main_block(statement):
+        return
+    definition = definitions_of(statement)
+    if definition is None or _waits(namespace, definition):
+        namespace.held.append(statement)
+        return
+    try:
+        namespace.require(_import_time_names(definition))
+        namespace.run(definition)
+    except BaseException as error:
+        place = Location(namespace.path, statement.lineno, statement.col_offset + 1)
+        doing = f"loading {Path(namespace.path).name}"
+        remedy = _remedy(error)
+        raise analysis_error(
+            error, stage="import", doing=doing, path=namespace.path, fallback=place, remedy=remedy
+        ) from error
+
+
+def _waits(namespace: Namespace, statement: ast.stmt) -> bool:
+    """An assignment of something that was itself kept back is kept back too."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return False
+    bound = {name for held in namespace.held for name in bound_names([held])}
+    return any(name in bound for name in _import_time_names(statement))
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"install {error.name.partition('.')[0]} in the environment that runs gradlint"
+    return f"make the file importable: {describe(error)}" if isinstance(error, ImportError) else ""
+
+
+def definitions_of(statement: ast.stmt) -> ast.stmt | None:
+    """The part of a top-level statement that defines something; None where it only does something."""
+    match statement:
+        case ast.Import() | ast.ImportFrom() | ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return statement
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+            return None if any(isinstance(node, ast.Call) for node in ast.walk(statement)) else statement
+        case ast.If(test=test, body=body, orelse=orelse) if _defines(statement):
+            return ast.copy_location(ast.If(test, _kept(body), _kept(orelse, empty=True)), statement)
+        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody) if _defines(statement):
+            kept = [ast.copy_location(ast.ExceptHandler(h.type, h.name, _kept(h.body)), h) for h in handlers]
+            rest = _kept(orelse, empty=True), _kept(finalbody, empty=True)
+            return ast.copy_location(ast.Try(_kept(body), kept, *rest), statement)
+        case ast.Expr(value=ast.Call(func=ast.Attribute() as function)):
+            return statement if ast.unparse(function) in ("sys.path.append", "sys.path.insert") else None
+    return None
+
+
+def _defines(statement: ast.stmt) -> bool:
+    definitions = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef
+    return any(isinstance(node, definitions) for node in ast.walk(statement))
+
+
+def _kept(body: list[ast.stmt], *, empty: bool = False) -> list[ast.stmt]:
+    """Definitions of a block; assignments that call something stay in, for a definition may depend on the branch."""
+    kept = [s if isinstance(s, ast.Assign | ast.AnnAssign | ast.Raise) else definitions_of(s) for s in body]
+    found = [statement for statement in kept if statement is not None]
+    if found or empty:
+        return found
+    return [ast.copy_location(ast.Pass(), body[0])]
+
+
+def _import_time_names(definition: ast.stmt) -> list[str]:
+    """Names that a definition reads while it is executed (a function's body is not)."""
+    names: list[str] = []
+    queue: list[ast.AST] = [definition]
+    while queue:
+        node = queue.pop()
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            names.append(node.id)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            queue += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        elif not isinstance(node, ast.Lambda):
+            queue += list(ast.iter_child_nodes(node))
+    return names

@@ -1,0 +1,110 @@
+"""A user's file, its definitions executed and everything else kept back until something asks for it."""
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from gradlint.discovery.names import bound_names, mentions
+
+
+@dataclass
+class Namespace:
+    """The module object of a checked file. Statements that were kept back run once, when `require` needs them."""
+
+    path: str
+    """As the user gave it: what locations carry."""
+    module: ModuleType
+    tree: ast.Module
+    folders: list[str]
+    """Where the file's siblings are found."""
+    flags: int
+    """Compiler flags of its `from __future__` imports."""
+    held: list[ast.stmt] = field(default_factory=list)
+    """Top-level statements that have not been run, in order."""
+
+    def run(self, statement: ast.stmt) -> None:
+        """Execute one top-level statement in the module."""
+        exec(self._compile(ast.Module([statement], []), "exec"), self.module.__dict__)
+
+    def _compile(self, node: ast.Module | ast.Expression, mode: str) -> CodeType:
+        code = compile(node, self.path, mode, flags=self.flags, dont_inherit=True)
+        assert isinstance(code, CodeType)
+        return code
+
+    def require(self, names: Iterable[str]) -> None:
+        """Run those of the statements kept back that the given names depend on, in the order of the file."""
+        needed = self._closure(names)
+        for statement in [s for s in self.held if s in needed]:
+            self.held.remove(statement)
+            self.run(statement)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the module, with what it depends on."""
+        node = ast.parse(expression, mode="eval")
+        self.require(mentions(node))
+        return eval(self._compile(node, "eval"), self.module.__dict__)
+
+    def source_folder(self) -> Path:
+        """Folder of the file."""
+        return Path(self.path).resolve().parent
+
+    def _closure(self, names: Iterable[str]) -> list[ast.stmt]:
+        """Statements kept back that bind or change a name which the given ones reach through the file's definitions."""
+        definitions: dict[str, list[ast.stmt]] = {}
+        for statement in self.tree.body:
+            if statement not in self.held:
+                for name in bound_names([statement]):
+                    definitions.setdefault(name, []).append(statement)
+        needed: list[ast.stmt] = []
+        seen: set[str] = set()
+        queue = list(names)
+        while queue:
+            name = queue.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            for statement in definitions.get(name, []):
+                queue.extend(mentions(statement))
+            for statement in self.held:
+                if statement not in needed and concerns(statement, name):
+                    needed.append(statement)
+                    queue.extend(mentions(statement))
+        return needed
+
+
+_INITIALISING = ("apply", "append", "extend", "insert", "add_module", "register_buffer", "update", "setdefault")
+
+
+def concerns(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement binds a name, or does to the thing under that name what builds or initialises it."""
+    if name in bound_names([statement]):
+        return True
+    if isinstance(statement, ast.Assign):
+        return any(_root(target) == name for target in statement.targets)
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        return _initialises(statement.value, name)
+    if isinstance(statement, ast.For | ast.With):
+        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        trains = any(
+            isinstance(c.func, ast.Attribute) and c.func.attr in ("backward", "step", "zero_grad") for c in calls
+        )
+        return not trains and any(_initialises(call, name) for call in calls)
+    return False
+
+
+def _initialises(call: ast.Call, name: str) -> bool:
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    if _root(call.func.value) == name and (call.func.attr in _INITIALISING or call.func.attr.endswith("_")):
+        return True
+    inits = call.func.attr.endswith("_") and "init" in ast.unparse(call.func)
+    return inits and any(_root(argument) == name for argument in call.args)
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,125 @@
+"""Remember where each module and parameter was made: the chain of user lines, innermost first."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any
+
+from torch import nn
+
+from gradlint.building.failure import character_column, is_foreign
+from gradlint.core.location import Location
+
+_MODULE_KEY = "_gradlint_sites"
+_PARAMETER_KEY = "_gradlint_parameter_sites"
+_DEEPEST = 24
+_COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
+
+Chain = tuple[Location, ...]
+
+
+class SiteRecorder:
+    """Constructor chains of a construction. They are kept in the instances, so that deep copies keep theirs."""
+
+    def __init__(self, stop: CodeType) -> None:
+        self.stop = stop
+        self.chains: list[Chain] = []
+        self._known: dict[tuple[CodeType, int], Location] = {}
+
+    def chain(self, frame: FrameType | None) -> Chain:
+        """User lines from a frame outwards, up to the call that builds the model."""
+        found: list[Location] = []
+        inside = ""  # qualified name of a comprehension, whose enclosing function is at the same expression
+        while frame is not None and frame.f_code is not self.stop and len(found) < _DEEPEST:
+            code = frame.f_code
+            if not is_foreign(code.co_filename) and inside != code.co_qualname:
+                found.append(self._place(frame))
+                inside = code.co_qualname.rpartition(".<locals>")[0] if code.co_name in _COMPREHENSIONS else ""
+            frame = frame.f_back
+        return tuple(found)
+
+    def _place(self, frame: FrameType) -> Location:
+        key = (frame.f_code, frame.f_lasti)
+        if key not in self._known:
+            self._known[key] = location_of(frame)
+        return self._known[key]
+
+    def note_module(self, module: nn.Module, frame: FrameType | None) -> None:
+        """Note where a module is being constructed (once: base classes call `__init__` again)."""
+        if _MODULE_KEY in module.__dict__:
+            return
+        while frame is not None and _is_own_constructor(frame, module):
+            frame = frame.f_back
+        self.chains.append(self.chain(frame))
+        module.__dict__[_MODULE_KEY] = len(self.chains) - 1
+
+    def note_parameter(self, module: nn.Module, name: str, frame: FrameType | None) -> None:
+        """Note where a parameter is registered; registering it anew moves its site."""
+        chain = self.chain(frame)
+        if chain:
+            self.chains.append(chain)
+            module.__dict__.setdefault(_PARAMETER_KEY, {})[name] = len(self.chains) - 1
+
+    def collect(self, model: nn.Module) -> tuple[dict[int, Chain], dict[tuple[int, str], Location]]:
+        """Chains by module identity and sites by (module identity, parameter name); the instances forget theirs."""
+        modules: dict[int, Chain] = {}
+        parameters: dict[tuple[int, str], Location] = {}
+        for module in model.modules():
+            index = module.__dict__.pop(_MODULE_KEY, None)
+            modules[id(module)] = self.chains[index] if index is not None else ()
+            for name, at in module.__dict__.pop(_PARAMETER_KEY, {}).items():
+                parameters[id(module), name] = self.chains[at][0]
+        return modules, parameters
+
+
+def location_of(frame: FrameType) -> Location:
+    """The exact call that a frame is at, with its columns."""
+    code = frame.f_code
+    name = context_of(code)
+    for index, position in enumerate(code.co_positions()):
+        if index == frame.f_lasti // 2:
+            line, end_line, start, end = position
+            line = line or frame.f_lineno
+            column = character_column(code.co_filename, line, start) or 1
+            last = character_column(code.co_filename, line, end) if end_line == line else None
+            return Location(code.co_filename, line, column, last, name)
+    return Location(code.co_filename, frame.f_lineno, context=name)
+
+
+def context_of(code: CodeType) -> str:
+    """`SigmoidMLP.__init__`, for a comprehension in it too; empty at module level."""
+    name = code.co_qualname.replace("<locals>.", "")
+    for part in (*_COMPREHENSIONS, "<lambda>", "<module>"):
+        name = name.removesuffix(part).removesuffix(".")
+    return name
+
+
+def _is_own_constructor(frame: FrameType, module: nn.Module) -> bool:
+    code = frame.f_code
+    if code.co_name != "__init__" or not code.co_argcount:
+        return False
+    return frame.f_locals.get(code.co_varnames[0]) is module
+
+
+@contextmanager
+def recording(recorder: SiteRecorder) -> Iterator[None]:
+    """Watch `nn.Module.__init__` and `register_parameter` inside the block."""
+    original_init, original_register = nn.Module.__init__, nn.Module.register_parameter
+
+    def init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        recorder.note_module(self, sys._getframe(1))
+        original_init(self, *args, **kwargs)
+
+    def register(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        original_register(self, name, param)
+        if param is not None:
+            recorder.note_parameter(self, name, sys._getframe(1))
+
+    nn.Module.__init__ = init  # type: ignore[method-assign]
+    nn.Module.register_parameter = register  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module.__init__ = original_init  # type: ignore[method-assign]
+        nn.Module.register_parameter = original_register  # type: ignore[method-assign]

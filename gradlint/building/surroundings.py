@@ -1,0 +1,85 @@
+"""The interpreter as the user's code finds it: import path, arguments, random state; all of it put back afterwards."""
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+_SEED = 0
+_PROTECTED = ("gradlint", "gradlint_rules", "torch", "numpy")
+
+
+@contextmanager
+def seeded(seed: int | None = _SEED) -> Iterator[None]:
+    """Fixed random numbers inside, the caller's random state afterwards (torch, numpy and random)."""
+    state = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+    devices = [torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else []
+    try:
+        if seed is not None:
+            torch.manual_seed(seed)
+            np.random.seed(seed)
+            random.seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state[0])
+        np.random.set_state(state[1])
+        random.setstate(state[2])
+        for states in devices:
+            torch.cuda.set_rng_state_all(states)
+
+
+def package_of(path: Path) -> tuple[str, Path]:
+    """Dotted name of a file and the folder that holds its outermost package (or the file itself)."""
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts), folder
+
+
+def search_path(path: Path, root: str | None) -> list[str]:
+    """Folders that a user's file may import siblings from: its own, its package's parent, the repository's root."""
+    _, outside = package_of(path)
+    own = [] if outside != path.parent else [path.parent]
+    folders = [*own, outside, path.parent, Path(root) if root else _repository(path), Path.cwd()]
+    return list(dict.fromkeys(str(folder.resolve()) for folder in folders))
+
+
+def _repository(path: Path) -> Path:
+    for folder in path.parents:
+        if (folder / ".git").exists() or (folder / "pyproject.toml").is_file():
+            return folder
+    return path.parent
+
+
+@contextmanager
+def as_script(path: Path, folders: list[str]) -> Iterator[None]:
+    """Let user code import its siblings, with an empty command line. Nothing that it changes here outlives the block."""
+    saved_path, saved_argv = list(sys.path), list(sys.argv)
+    dtype, threads = torch.get_default_dtype(), torch.is_grad_enabled()
+    sys.path[:0] = [folder for folder in folders if folder not in sys.path[:1]]
+    sys.argv[:] = [str(path)]
+    try:
+        yield
+    finally:
+        sys.path[:] = saved_path
+        sys.argv[:] = saved_argv
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(threads)
+
+
+def forget_modules(before: set[str], folders: list[str]) -> None:
+    """Drop the siblings that a file imported: the next file may have others of the same name."""
+    prefixes = tuple(folder.rstrip("/") + "/" for folder in folders)
+    for name in set(sys.modules) - before:
+        module = sys.modules.get(name)
+        origin = getattr(module, "__file__", None)
+        if name.partition(".")[0] in _PROTECTED or not isinstance(origin, str) or "site-packages" in origin:
+            continue
+        if str(Path(origin).resolve()).startswith(prefixes) and not origin.startswith(sys.prefix):
+            del sys.modules[name]
