@@ -9,6 +9,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from gradlint.tracing.names import canonical
+from gradlint.tracing.patches import builtins_only
 
 DROPOUTS = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout"})
 _STOCHASTIC_DEPTH = ("DropPath", "StochasticDepth")
@@ -91,5 +92,6 @@ def without_dropout(model: nn.Module) -> Iterator[None]:
     """Run a model in training mode with dropout, DropPath, stochastic depth and `bernoulli_` masks as identity."""
     with ExitStack() as stack:
         stack.enter_context(drop_modules_in_eval(model))
+        stack.enter_context(builtins_only())
         stack.enter_context(_Undropping())
         yield

@@ -30,7 +30,8 @@ class ModelGraph:
     `call_function(operator.getitem, (node, i))` whose `OpNode.op` is "unpack".
 
     Meta of each node: `op` (OpNode), `val` (TensorMeta, or a tuple of TensorMeta | None for several results),
-    `const` (the concrete tensor, only on constants, whose value depends on neither input nor parameter).
+    `const` (the concrete tensor, only on constants, whose value depends on neither input nor parameter),
+    `example` (the concrete tensor, only on placeholders of integer or boolean dtype that have values).
     """
 
     graph: fx.Graph

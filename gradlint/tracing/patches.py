@@ -1,13 +1,15 @@
 """What has to be swapped inside torch while a forward pass is recorded. Everything is put back, also after errors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
 import torch
 import torch.nn.functional as functional
+import torch.utils.checkpoint
 from torch import nn
+from torch.utils.checkpoint import CheckpointFunction
 
 _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
@@ -54,3 +56,22 @@ def autograd_functions(apply: Callable[[Any, Callable[..., Any], tuple[Any, ...]
         yield
     finally:
         torch.autograd.Function.apply = original  # type: ignore[method-assign]
+
+
+def _uncheckpointed(*_: Any, **__: Any) -> Generator[None, None, None]:
+    yield
+
+
+@contextmanager
+def no_checkpoints() -> Iterator[None]:
+    """Run checkpointed functions like any other: recomputation would hide, repeat or reorder what is observed.
+
+    Re-entrant checkpoints are an autograd function; see `runs_through`.
+    """
+    with mock.patch.object(torch.utils.checkpoint, "_checkpoint_without_reentrant_generator", _uncheckpointed):
+        yield
+
+
+def runs_through(cls: Any) -> bool:
+    """Whether an autograd function is a re-entrant checkpoint: `apply(function, preserve, *args)`."""
+    return cls is CheckpointFunction

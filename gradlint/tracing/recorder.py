@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import CheckpointFunction
 
 from gradlint.core.graph import Guess, ModuleCall, Origin
 from gradlint.tracing import names, targets
@@ -16,6 +15,7 @@ from gradlint.tracing.frames import user_frames
 from gradlint.tracing.guards import GUARDED, usual_answer
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
+from gradlint.tracing.patches import runs_through
 from gradlint.tracing.preserve import Backups
 from gradlint.tracing.values import Values, storage_key
 from gradlint.tracing.writer import GraphWriter, Place
@@ -261,7 +261,7 @@ class Recorder(TorchFunctionMode):
 
     def custom_function(self, cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through."""
-        if cls is CheckpointFunction:
+        if runs_through(cls):
             return args[0](*args[2:])
         with torch._C.DisableTorchFunction():  # one node: what happens inside is the function's own business
             read = list(tensors(args))

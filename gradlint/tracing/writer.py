@@ -9,7 +9,7 @@ from torch import fx
 
 from gradlint.core.graph import OpNode, Origin
 from gradlint.core.location import Location
-from gradlint.tracing.leaves import tensors
+from gradlint.tracing.leaves import is_floating, tensors
 from gradlint.tracing.model_graph import TensorMeta
 from gradlint.tracing.targets import flat_repr
 
@@ -42,9 +42,11 @@ class GraphWriter:
         self._constants = 0
 
     def placeholder(self, name: str, value: torch.Tensor) -> fx.Node:
-        """An input tensor."""
+        """An input tensor. What is no number to be drawn (masks, lengths, ids) keeps its value as `meta["example"]`."""
         safe = name if name.isidentifier() else f"input_{len(self.nodes)}"
         node = self.graph.create_node("placeholder", safe, name=safe)
+        if type(value) is torch.Tensor and not is_floating(value):
+            node.meta["example"] = value.detach().clone()
         if not value.dtype.is_floating_point:  # ids and masks keep their values: the flow reads them
             node.meta["example"] = value.detach()
         return self._describe(node, "input", value, Place(), target=name)
