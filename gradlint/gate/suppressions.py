@@ -1,4 +1,4 @@
-"""`# gradlint: ignore[CODE] reason`: which findings a file's own comments silence, and which comments silence nothing."""
+"""`# gradlint: ignore[CODE] reason`: which findings a comment silences, and which comments silence nothing."""
 
 import io
 import re

@@ -1,0 +1,52 @@
+"""`gradlint check`."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from gradlint import engine
+from gradlint.cli import options
+from gradlint.cli.formats import FORMATS
+from gradlint.cli.messages import Bar
+from gradlint.cli.usage import reported
+from gradlint.config import Config
+from gradlint.core.report import Report
+from gradlint.gate.decision import exit_code
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, metavar="[PATHS | file.py:Class | pkg.mod:Class | -]...")
+@click.option("--probe", is_flag=True, help="Confirm or refute each finding by a real backward pass.")
+@options.selection
+@click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")
+@click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
+@options.settings
+@click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
+@click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print.")
+@options.output
+@click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why.")
+@click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
+@click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built.")
+@click.option("-q", "--quiet", is_flag=True, help="Findings only.")
+def command(paths: tuple[str, ...], **given: Any) -> int:
+    """Predict where the gradients of models will starve or explode. PATHS default to the current directory.
+
+    This RUNS the definitions of the files, in a process of its own.
+    """
+    report, config = reported(given["output_format"], lambda: _check(paths or (".",), given))
+    options.write(FORMATS[given["output_format"]](report, options.style_of(given)), given["output_file"])
+    return exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
+
+
+def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Config]:
+    name = given["stdin_filename"] or "stdin.py"
+    config = options.config_of([name if path == "-" else path for path in paths], given)
+    stdin = (name, sys.stdin.read()) if "-" in paths else None
+    bar = Bar()
+    try:
+        return engine.check(paths, config, progress=bar, stdin=stdin), config
+    finally:
+        bar.close()

@@ -1,0 +1,136 @@
+"""Options that several commands share, and what becomes of them."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gradlint.config import Config, load
+from gradlint.core.errors import UsageError
+from gradlint.engine.run import base_folder
+from gradlint.report.style import Style
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_LIST = "a code, a prefix or a name; repeat it, or separate by commas"
+_SETTINGS = ("select", "extend-select", "ignore", "exclude", "extend-exclude")
+
+
+def selection(command: Command) -> Command:
+    """`--select`, `--extend-select`, `--ignore`."""
+    for name, text in (
+        ("--ignore", f"Switch rules off ({_LIST})."),
+        ("--extend-select", "Switch on further rules, preview and pedantic ones too."),
+        ("--select", "Run these rules only."),
+    ):
+        command = click.option(name, multiple=True, metavar="RULE", help=text)(command)
+    return command
+
+
+def settings(command: Command) -> Command:
+    """What the commands that run a model share."""
+    for decorator in (
+        click.option("--isolated", is_flag=True, help="Read no configuration file."),
+        click.option("--config", "config_", multiple=True, metavar='PATH|"KEY=VALUE"', help="Configuration to use."),
+        click.option("--memory", type=float, metavar="GIB", help="Memory limit per model (default 4)."),
+        click.option("--timeout", type=float, metavar="SECONDS", help="Time limit per model (default 60)."),
+        click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="What the model is trained with."),
+    ):
+        command = decorator(command)
+    return command
+
+
+def output(command: Command) -> Command:
+    """`--color`, `-o`."""
+    for decorator in (
+        click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
+        click.option("-o", "--output-file", type=click.Path(dir_okay=False), help="Write there instead of stdout."),
+    ):
+        command = decorator(command)
+    return command
+
+
+def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
+    """The settings in force: command line > environment > file.
+
+    Args:
+        paths: what is checked; the configuration is looked for from there upwards.
+        given: the command's options by parameter name; those that are None or empty were not given.
+    """
+    explicit, inline = _config_options(given.get("config_") or ())
+    overrides: dict[str, Any] = dict(inline)
+    for name, value in given.items():
+        key = name.replace("_", "-")
+        if key in _SETTINGS and value:
+            overrides[key] = [part.strip() for item in value for part in item.split(",") if part.strip()]
+        elif key in ("timeout", "memory", "optimizer", "fail-on", "jobs") or (key == "probe" and value):
+            overrides[key] = value
+    return load(
+        base_folder(paths),
+        overrides=overrides,
+        environment=os.environ,
+        explicit=explicit,
+        isolated=bool(given.get("isolated")),
+    )
+
+
+def _config_options(values: Sequence[str]) -> tuple[Path | None, dict[str, Any]]:
+    """A configuration file, and settings given as `key = value`."""
+    import tomli
+
+    from gradlint.config import reject_unknown
+
+    path: Path | None = None
+    inline: dict[str, Any] = {}
+    for value in values:
+        if "=" in value and not Path(value).exists():
+            try:
+                inline.update(tomli.loads(value))
+            except tomli.TOMLDecodeError as error:
+                reason = f'--config "{value}" is not TOML: {error}'
+                raise UsageError(reason, remedy='as in --config "timeout = 30"') from error
+        elif Path(value).is_file():
+            path = Path(value)
+        else:
+            raise UsageError(f"--config: there is no file {value}", remedy='name a file, or write "key = value"')
+    reject_unknown(inline, "--config", "")
+    return path, inline
+
+
+def style_of(given: Mapping[str, Any]) -> Style:
+    """How text is rendered: NO_COLOR, FORCE_COLOR, the terminal and its width are honoured."""
+    is_terminal = sys.stdout.isatty() and not given.get("output_file")
+    choice = given.get("color", "auto")
+    forced = os.environ.get("FORCE_COLOR", "") not in ("", "0")
+    wanted = is_terminal and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    if not os.environ.get("NO_COLOR") and forced:
+        wanted = True
+    return Style(
+        color=wanted if choice == "auto" else choice == "always",
+        width=_width() if is_terminal else None,
+        verbose=bool(given.get("verbose")),
+        quiet=bool(given.get("quiet")),
+        show_skipped=bool(given.get("show_skipped")),
+    )
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def write(text: str, output_file: str | None) -> None:
+    """To the file, or to stdout as UTF-8 where the terminal cannot tell."""
+    if output_file is None:
+        try:
+            click.echo(text, nl=False)
+        except UnicodeEncodeError:
+            sys.stdout.buffer.write(text.encode("utf-8"))
+        return
+    try:
+        Path(output_file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output_file}: {error.strerror}") from error

@@ -1,0 +1,154 @@
+"""Which files a run looks at: paths, directories and named targets, in a fixed order, each file once."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from gradlint.config import Config, nearest
+from gradlint.core.report import Skipped
+from gradlint.engine.ignored import IgnoreFiles
+
+STDIN = "-"
+_NEVER_ENTERED = frozenset(["__pycache__", "node_modules", "site-packages", "dist-packages", "__pypackages__"])
+_NEVER_CHECKED = frozenset(["setup.py", "conftest.py"])
+_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to check. `path` is absolute, `shown` as the user gave it."""
+
+    path: str
+    shown: str
+    names: tuple[str, ...] = ()
+    """Models to check, where the user named some; else all that the file holds."""
+    module: str = ""
+    """Dotted import name, where the user gave one."""
+    source: str | None = None
+    """Text that came from standard input instead of the file."""
+
+
+def collect(
+    paths: Sequence[str], config: Config, *, stdin: tuple[str, str] | None = None
+) -> tuple[tuple[Job, ...], tuple[Skipped, ...]]:
+    """The files to check, and what was named but does not exist.
+
+    Args:
+        paths: files, directories, `file.py:Attr`, `pkg.mod:Attr`, or `-`.
+        config: for `exclude`, `extend_exclude` and `respect_gitignore`, which hold for directories only: a file that
+            is named is always checked.
+        stdin: name and text of what `-` stands for.
+    """
+    jobs: dict[str, Job] = {}
+    missing: list[Skipped] = []
+    for given in paths:
+        found = list(_expand(given, config, stdin))
+        for item in found:
+            if isinstance(item, Skipped):
+                missing.append(item)
+            elif item.path not in jobs:
+                jobs[item.path] = item
+            else:
+                jobs[item.path] = _joined(jobs[item.path], item)
+    return tuple(jobs.values()), tuple(missing)
+
+
+def _joined(first: Job, second: Job) -> Job:
+    """Both of the names; all models where either asked for the whole file."""
+    if not first.names or not second.names:
+        return replace(first, names=())
+    return replace(first, names=tuple(dict.fromkeys(first.names + second.names)))
+
+
+def _expand(given: str, config: Config, stdin: tuple[str, str] | None) -> Iterator[Job | Skipped]:
+    path = Path(given)
+    if given == STDIN and stdin is not None:
+        name, text = stdin
+        yield Job(_absolute(Path(name)), name, source=text)
+    elif path.is_dir() and path.suffix != ".py":
+        yield from _walk(path, config)
+    elif path.exists():
+        yield Job(_absolute(path), given)
+    else:
+        yield _target(given)
+
+
+def _target(given: str) -> Job | Skipped:
+    """`file.py:Attr` or `pkg.mod:Attr`."""
+    place, colon, name = given.rpartition(":")
+    if not colon or not all(part.isidentifier() for part in name.split(".")):
+        return _missing(given)
+    if Path(place).is_file():
+        return Job(_absolute(Path(place)), place, names=(name,))
+    if not all(part.isidentifier() for part in place.split(".")):
+        return _missing(place)
+    origin = _module_file(place)
+    if origin is None:
+        return Skipped(given, 1, name, f'there is no module "{place}" that could be imported from here', fatal=True)
+    return Job(_absolute(Path(origin)), _relative(origin), names=(name,), module=place)
+
+
+def _module_file(module: str) -> str | None:
+    """Source file of a module, found without importing its packages."""
+    places: Sequence[str] | None = [str(Path.cwd()), *sys.path]
+    origin = None
+    dotted = ""
+    for part in module.split("."):
+        dotted = f"{dotted}.{part}" if dotted else part
+        spec = PathFinder.find_spec(dotted, places)
+        if spec is None:
+            return None
+        origin, places = spec.origin, spec.submodule_search_locations
+        if places is not None:
+            places = list(places)
+    return origin if origin is not None and origin.endswith(".py") else None
+
+
+def _missing(given: str) -> Skipped:
+    parent = Path(given).parent
+    try:
+        names = [entry.name for entry in parent.iterdir()]
+    except OSError:
+        names = []
+    close = nearest(names, Path(given).name)
+    remedy = (
+        f'did you mean "{parent / close}"?' if close else "name a file, a directory, file.py:Class or pkg.mod:Class"
+    )
+    return Skipped(given, 1, "", f'there is no file or directory "{given}"', remedy, fatal=True)
+
+
+def _walk(folder: Path, config: Config) -> Iterator[Job]:
+    """All Python files below a folder that nothing excludes, in alphabetical order."""
+    ignored = IgnoreFiles(folder, config)
+    for parent, folders, files in os.walk(folder):
+        here = Path(parent)
+        if config.respect_gitignore:
+            ignored.enter(here)
+        folders[:] = sorted(
+            name for name in folders if _is_entered(here / name) and not ignored.matches(here / name, is_folder=True)
+        )
+        for name in sorted(files):
+            path = here / name
+            if name.endswith(".py") and name not in _NEVER_CHECKED and not ignored.matches(path):
+                yield Job(_absolute(path), str(path))
+
+
+def _is_entered(folder: Path) -> bool:
+    if folder.name.startswith(".") or folder.name in _NEVER_ENTERED:
+        return False
+    return not any((folder / mark).exists() for mark in _ENVIRONMENT_MARKS)
+
+
+def _absolute(path: Path) -> str:
+    return str(path.resolve())
+
+
+def _relative(path: str) -> str:
+    """Relative to the working directory where it lies in it."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return path

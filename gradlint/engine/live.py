@@ -1,0 +1,130 @@
+"""Live models, in the caller's own process. The model, the random state and the grad mode are left exactly as found."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gradlint import registry
+from gradlint.config import Config, from_options
+from gradlint.core.errors import AnalysisError
+from gradlint.core.flow import Flow
+from gradlint.core.report import Report
+from gradlint.core.target import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gradlint.building.built import BuiltModel, Fed
+
+
+def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) -> Report:
+    """Check a live model.
+
+    Args:
+        model: the model; its parameters' own values are used instead of their laws.
+        example_inputs: a tensor, a tuple of positional arguments, or a dictionary of keyword arguments; None derives
+            them from the model's first layers.
+        options: keys of the configuration in snake_case (`probe=True`, `optimizer="sgd"`, `select=["GL1"]` …).
+
+    Raises:
+        UsageError: an unknown option, selector or rule name.
+    """
+    from gradlint.worker import analysis
+    from gradlint.worker.messages import Settings
+    from gradlint.worker.unanalysable import unanalysable
+
+    config = from_options(**options)
+    selection = registry.select(registry.load(), config)
+    codes = tuple(rule.code for rule in selection.rules)
+    settings = Settings(codes, dict(config.rules), config.probe, int(config.memory * 2**30))
+    target = _target(model, config)
+    try:
+        built = _adopt(model, target)
+        fed = None if example_inputs is None else _fed(example_inputs, {})
+        examined = analysis.examine_built(target, built, fed, None, on_stage=_quiet)
+        result = analysis.findings_of(examined, settings, on_stage=_quiet)
+    except AnalysisError as error:
+        result = unanalysable(error, target)
+    findings = tuple(finding for finding in result.findings if finding.code in selection.codes)
+    models = (result.summary,) if result.summary is not None else ()
+    return Report(findings=findings, models=models, skipped=result.skipped, files=0)
+
+
+def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Flow:
+    """Predict a live model's gradient flow, without a backward pass.
+
+    Args:
+        model: the model.
+        example_inputs: a tensor, a tuple of positional arguments, or a dictionary of keyword arguments. Only shapes and
+            dtypes count, but for masks, lengths and booleans, whose values do too.
+        kwargs: further keyword arguments of the forward.
+
+    Raises:
+        AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import propagation, tracing
+
+    target = _target(model, Config())
+    built = _adopt(model, target)
+    graph = tracing.trace(built, _fed(example_inputs, kwargs or {}))
+    return propagation.propagate(graph, built.values)
+
+
+def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Flow:
+    """The same structure as `flow`, from one real forward and backward pass with standard normal cotangents.
+
+    Args:
+        model: the model.
+        example_inputs: as for `flow`; the tensors are used as given.
+        kwargs: further keyword arguments of the forward.
+
+    Raises:
+        AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import probe
+
+    fed = _fed(example_inputs, kwargs or {})
+    return probe.measure(model, fed.args, dict(fed.kwargs))
+
+
+def _adopt(model: "nn.Module", target: Target) -> "BuiltModel":
+    from gradlint import building
+
+    return replace(building.adopt(model), target=target)
+
+
+def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":
+    from gradlint.building.built import Fed
+    from gradlint.worker.analysis import describe_inputs
+
+    if isinstance(example_inputs, Mapping):
+        args: tuple[Any, ...] = ()
+        kwargs = {**example_inputs, **kwargs}
+    else:
+        args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    return Fed(args, dict(kwargs), described=describe_inputs(args, kwargs), source="given")
+
+
+def _target(model: "nn.Module", config: Config) -> Target:
+    """Name and place of a live model's class."""
+    import inspect
+
+    kind = type(model)
+    try:
+        path = inspect.getsourcefile(kind) or "<live model>"
+        line = inspect.getsourcelines(kind)[1]
+    except (OSError, TypeError):
+        path, line = "<live model>", 1
+    return Target(
+        path=path,
+        name=kind.__name__,
+        line=max(line, 1),
+        optimizer=config.optimizer,
+        batch=config.batch,
+        sequence_length=config.sequence_length,
+        built="live",
+    )
+
+
+def _quiet(stage: str) -> None:
+    """Nobody follows the stages of a live model."""

@@ -1,0 +1,150 @@
+"""From a file to its targets: read, decoded, scanned; nothing is imported."""
+
+import io
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gradlint import discovery
+from gradlint.config import Config, InputEntry, TargetEntry, did_you_mean
+from gradlint.core.errors import AnalysisError, UsageError
+from gradlint.core.location import Location
+from gradlint.core.report import Skipped
+from gradlint.core.target import InputSpec, Target
+from gradlint.discovery import FileScan
+from gradlint.discovery.names import bound_names
+from gradlint.engine.collect import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One file's text, and the targets in it."""
+
+    source: str
+    targets: tuple[Target, ...]
+    skipped: tuple[Skipped, ...] = ()
+    is_whole: bool = True
+    """False where only some of the file's models are looked at."""
+
+
+def read_source(job: Job) -> str:
+    """Text of a file, in the encoding that it declares; raises AnalysisError (stage "read")."""
+    if job.source is not None:
+        return job.source
+    try:
+        data = Path(job.path).read_bytes()
+    except OSError as error:
+        raise AnalysisError(
+            f"the file cannot be read: {error.strerror or error}",
+            stage="read",
+            location=Location(job.path, 1),
+            remedy="make it a readable file, or leave it out with --exclude",
+        ) from error
+    return decode(data, job.path)
+
+
+def decode(data: bytes, path: str) -> str:
+    """Text of a Python file; raises AnalysisError (stage "read") where it is in no encoding that it declares."""
+    encoding = "utf-8"
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        return io.TextIOWrapper(io.BytesIO(data), encoding).read()
+    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
+        start = error.start if isinstance(error, UnicodeDecodeError) else _first_bad_byte(data)
+        line = data.count(b"\n", 0, start) + 1
+        raise AnalysisError(
+            f"the file is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}"
+            if start < len(data)
+            else f"the file's encoding is not known: {error}",
+            stage="read",
+            location=Location(path, line),
+            remedy='save it as UTF-8, or name its encoding in the first line: "# -*- coding: latin-1 -*-"',
+        ) from error
+
+
+def _first_bad_byte(data: bytes) -> int:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)
+
+
+def read(job: Job, config: Config) -> Reading:
+    """Text and targets of one file; raises AnalysisError (stages "read" and "parse")."""
+    source = read_source(job)
+    scan = discovery.scan_file(job.path, source)
+    configured = [target for target in configured_targets(config) if target.path == job.path]
+    asked = [_named(name, job, configured) for name in job.names]
+    targets = discovery.find_targets(scan, asked or configured, only=bool(asked))
+    skipped = () if job.module else tuple(_unknown(target, scan) for target in asked if not _is_bound(target, scan))
+    unknown = {item.name for item in skipped}
+    said = {target.name: target.optimizer for target in configured}
+    kept = tuple(_with_defaults(target, config, said) for target in targets if target.name not in unknown)
+    if not kept and not skipped:
+        reason = scan.reason or "it holds no model that could be built on its own"
+        skipped = (Skipped(job.path, 1, "", reason, is_model=False),)
+    return Reading(source, kept, skipped, is_whole=not asked)
+
+
+def configured_targets(config: Config) -> tuple[Target, ...]:
+    """`[[tool.gradlint.targets]]` with absolute paths; raises UsageError."""
+    return tuple(_configured(entry, config) for entry in config.targets)
+
+
+def _configured(entry: TargetEntry, config: Config) -> Target:
+    place, colon, name = entry.target.rpartition(":")
+    root = Path(config.root or ".")
+    path = root / place
+    if not path.suffix and "/" not in place:
+        path = root.joinpath(*place.split(".")).with_suffix(".py")
+    if not colon or not name.isidentifier():
+        reason = f'targets: "{entry.target}" does not name a model'
+        raise UsageError(reason, remedy='write target = "model.py:Net", relative to the configuration file')
+    return Target(
+        path=str(path.resolve()),
+        name=name,
+        line=1,
+        args=entry.args,
+        kwargs=entry.kwargs,
+        inputs=None if entry.inputs is None else tuple(_input(value) for value in entry.inputs),
+        optimizer=entry.optimizer,
+        batch=entry.batch,
+        sequence_length=entry.sequence_length,
+        built="configured",
+    )
+
+
+def _input(value: InputEntry | tuple[int, ...]) -> InputSpec:
+    if not isinstance(value, InputEntry):
+        return InputSpec(tuple(value))
+    dtype = "literal" if value.value is not None else value.dtype
+    return InputSpec(value.shape, dtype, value.name, value.high, value.low, value.value)
+
+
+def _named(name: str, job: Job, configured: list[Target]) -> Target:
+    """A target that the user named, with what the configuration says of it."""
+    target = next((target for target in configured if target.name == name), None)
+    return replace(target or Target(path=job.path, name=name, line=1), module=job.module)
+
+
+def _is_bound(target: Target, scan: FileScan) -> bool:
+    top = target.name.partition(".")[0]
+    return scan.candidate(target.name) is not None or (scan.tree is not None and top in bound_names(scan.tree.body))
+
+
+def _unknown(target: Target, scan: FileScan) -> Skipped:
+    known = [candidate.name for candidate in scan.candidates]
+    remedy = did_you_mean(known, target.name) if known else "the file defines no model"
+    return Skipped(target.path, 1, target.name, f'the file defines no model "{target.name}"', remedy, fatal=True)
+
+
+def _with_defaults(target: Target, config: Config, said: Mapping[str, str | None]) -> Target:
+    """The target's own settings, else those of the run, else what the file itself tells."""
+    return replace(
+        target,
+        optimizer=said.get(target.name) or config.optimizer or target.optimizer,
+        batch=target.batch or config.batch,
+        sequence_length=target.sequence_length or config.sequence_length,
+    )

@@ -1,0 +1,238 @@
+"""A whole run: every file read, every model handed to the worker, every finding passed through the gate."""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+from gradlint import registry
+from gradlint.config import Config, load
+from gradlint.core.errors import AnalysisError, UsageError
+from gradlint.core.finding import Finding
+from gradlint.core.location import Location
+from gradlint.core.report import ModelSummary, Report, Skipped, Suppressed
+from gradlint.core.table import FlowTable
+from gradlint.core.target import Target
+from gradlint.engine.collect import Job, collect
+from gradlint.engine.reading import Reading, configured_targets, read
+from gradlint.engine.shown import Shown
+from gradlint.gate import suppressions
+from gradlint.registry import UNANALYSABLE, Selection
+from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult
+from gradlint.worker.process import Worker
+from gradlint.worker.unanalysable import unanalysable
+
+GIBIBYTE = 2**30
+
+
+class Progress(Protocol):
+    """Told how a run gets on."""
+
+    def begin(self, files: int) -> None:
+        """So many files will be looked at."""
+
+    def file(self, name: str) -> None:
+        """The next file is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class _FileResult:
+    findings: tuple[Finding, ...] = ()
+    models: tuple[ModelSummary, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+
+
+def check(
+    paths: Sequence[str | Path],
+    config: Config | None = None,
+    *,
+    progress: Progress | None = None,
+    stdin: tuple[str, str] | None = None,
+) -> Report:
+    """Check files, directories and named models (`file.py:Class`, `pkg.mod:Class`).
+
+    Args:
+        paths: what to check; a directory stands for the Python files below it.
+        config: settings; without them those of the nearest configuration file are used.
+        progress: told how the run gets on.
+        stdin: name and text of what the path `-` stands for.
+
+    Raises:
+        UsageError: a selector, a rule's name or a target in the settings that cannot be meant.
+        GradlintError: no rule pack, or the process that runs user code cannot start.
+    """
+    began = time.monotonic()
+    names = [str(path) for path in paths]
+    config = config if config is not None else load(base_folder(names))
+    selection = registry.select(registry.load(), config)
+    configured_targets(config)
+    jobs, missing = collect(names, config, stdin=stdin)
+    if progress is not None:
+        progress.begin(len(jobs))
+    results = list(_all(jobs, config, selection, progress))
+    report = Report(
+        findings=tuple(finding for result in results for finding in result.findings),
+        models=tuple(model for result in results for model in result.models),
+        skipped=missing + tuple(item for result in results for item in result.skipped),
+        suppressed=tuple(item for result in results for item in result.suppressed),
+        files=len(jobs),
+        seconds=time.monotonic() - began,
+    )
+    return Shown(jobs).report(report)
+
+
+def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
+    """The flow of one model, which is named as `file.py:Class`, `pkg.mod:Class` or by a file that holds one only.
+
+    Raises:
+        UsageError: no such model, or a file that holds several.
+        AnalysisError: the model cannot be analysed.
+    """
+    jobs, missing = collect([target], config)
+    for item in missing:
+        raise UsageError(item.reason, remedy=item.remedy)
+    if len(jobs) != 1:
+        raise UsageError(f'"{target}" is not one model', remedy="name it: file.py:Class")
+    reading = read(jobs[0], config)
+    for item in reading.skipped:
+        raise UsageError(f"{jobs[0].shown}: {item.reason}", remedy=item.remedy)
+    if len(reading.targets) > 1:
+        names = ", ".join(f"{jobs[0].shown}:{found.name}" for found in reading.targets)
+        raise UsageError(f"{jobs[0].shown} holds {len(reading.targets)} models", remedy=f"name one of {names}")
+    worker = _worker(config)
+    try:
+        answer = worker.ask(Tabulate(reading.targets[0], reading.source, _settings(config, None), measured))
+    finally:
+        worker.close()
+    assert isinstance(answer, Table)
+    for item in answer.skipped:
+        place = Location(item.path, item.line)
+        raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
+    assert answer.table is not None
+    return answer.table
+
+
+def base_folder(paths: Sequence[str]) -> Path:
+    """The folder from which the configuration is looked for: the deepest one that holds all paths."""
+    folders = []
+    for given in paths:
+        path = Path(given)
+        if not path.exists() and ":" in given:
+            path = Path(given.rpartition(":")[0])
+        if path.exists():
+            folders.append(path.resolve() if path.is_dir() else path.resolve().parent)
+    if not folders:
+        return Path.cwd()
+    common = folders[0]
+    for folder in folders[1:]:
+        while not folder.is_relative_to(common):
+            common = common.parent
+    return common
+
+
+def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Progress | None) -> Iterator[_FileResult]:
+    """Results in the order of the files; several workers serve at once where `jobs` says so."""
+    settings = _settings(config, selection)
+    count = max(1, min(config.jobs, len(jobs)))
+    workers: SimpleQueue[Worker] = SimpleQueue()
+    all_workers = [_worker(config) for _ in range(count)]
+    for worker in all_workers:
+        workers.put(worker)
+
+    def one(job: Job) -> _FileResult:
+        worker = workers.get()
+        try:
+            return _file(job, config, selection, settings, worker)
+        finally:
+            workers.put(worker)
+
+    try:
+        if count == 1:
+            yield from _told((one(job) for job in jobs), jobs, progress)
+            return
+        with ThreadPoolExecutor(count) as pool:
+            yield from _told(pool.map(one, jobs), jobs, progress)
+    finally:
+        for worker in all_workers:
+            worker.close()
+
+
+def _told(results: Iterator[_FileResult], jobs: Sequence[Job], progress: Progress | None) -> Iterator[_FileResult]:
+    for result, job in zip(results, jobs, strict=True):
+        if progress is not None:
+            progress.file(job.shown)
+        yield result
+
+
+def _worker(config: Config) -> Worker:
+    return Worker(timeout=config.timeout, memory=int(config.memory * GIBIBYTE))
+
+
+def _settings(config: Config, selection: Selection | None) -> Settings:
+    return Settings(
+        codes=tuple(rule.code for rule in selection.rules) if selection is not None else (),
+        options={name: dict(options) for name, options in config.rules.items()},
+        probe=config.probe,
+        memory=int(config.memory * GIBIBYTE),
+    )
+
+
+def _file(job: Job, config: Config, selection: Selection, settings: Settings, worker: Worker) -> _FileResult:
+    """Everything about one file; an error in one model keeps no other from being checked."""
+    try:
+        reading = read(job, config)
+    except AnalysisError as error:
+        nameless = Target(path=job.path, name="", line=1)
+        return _gated(job, Reading("", (), is_whole=False), [unanalysable(error, nameless)], selection)
+    asked = set(job.names) | {target.name for target in configured_targets(config) if target.path == job.path}
+    results = {target.name: _target(target, reading.source, settings, worker) for target in reading.targets}
+    inside = {name for result in results.values() for name in result.contains}
+    kept = [result for name, result in results.items() if name in asked or name not in inside]
+    return _gated(job, reading, kept, selection)
+
+
+def _target(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
+    try:
+        answer = worker.ask(Analyse(target, source, settings))
+    except AnalysisError as error:
+        return unanalysable(error, target)
+    assert isinstance(answer, Result)
+    return answer.result
+
+
+def _gated(job: Job, reading: Reading, results: Sequence[TargetResult], selection: Selection) -> _FileResult:
+    """Drop what is switched off, apply the file's comments, sort by place."""
+    findings = [finding for result in results for finding in result.findings if finding.code in selection.codes]
+    models = tuple(result.summary for result in results if result.summary is not None)
+    skipped = reading.skipped + tuple(item for result in results for item in result.skipped)
+    is_complete = reading.is_whole and not any(item.is_model for item in skipped)
+    gated = suppressions.apply(
+        findings,
+        job.path,
+        lambda path: reading.source if path == job.path else _text(path),
+        names=selection.names,
+        judged=selection.codes if is_complete else frozenset(),
+        class_sites={model.name: Location(model.path, model.line) for model in models},
+    )
+    forgiven = {item.finding.model for item in gated.suppressed if item.finding.code == UNANALYSABLE[0]}
+    kept = tuple(item for item in skipped if not (item.is_model and item.name in forgiven and not item.fatal))
+    return _FileResult(tuple(sorted(gated.findings, key=_order)), models, kept, gated.suppressed)
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str, str]:
+    place = finding.location
+    return (place.path, place.line, place.column, finding.code, finding.message)
+
+
+def _text(path: str) -> str:
+    """Text of another file that a finding points into, for its comments; unreadable ones have none."""
+    from gradlint.engine.reading import read_source
+
+    try:
+        return read_source(Job(path, path))
+    except AnalysisError:
+        return ""

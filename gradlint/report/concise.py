@@ -1,0 +1,25 @@
+"""One line per finding: `path:line:col: GL101 saturating-stack message [confirmed]`."""
+
+from gradlint.core.report import Report
+from gradlint.report.style import Style, plain, summary_line
+
+
+def concise(report: Report, style: Style | None = None) -> str:
+    """Findings, then what was not analysed, then a summary; one line each."""
+    style = style or Style()
+    lines = []
+    for finding in report.findings:
+        where = finding.location
+        verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
+        text = f"{where.path}:{where.line}:{where.column}: {finding.code} {finding.name} {finding.message}{verdict}"
+        lines.append(plain(text))
+    told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
+    for item in report.skipped:
+        is_told = (item.path, item.line) in told
+        if style.show_skipped or (item.is_model and not is_told and not style.quiet):
+            label = "not analysed" if item.is_model else "skipped"
+            remedy = f" ({item.remedy})" if item.remedy else ""
+            lines.append(plain(f"{item.path}:{item.line}: {label}: {item.name or 'file'}: {item.reason}{remedy}"))
+    if not style.quiet:
+        lines.append(summary_line(report))
+    return "".join(f"{line}\n" for line in lines)

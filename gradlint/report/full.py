@@ -1,0 +1,188 @@
+"""The full text: one labelled code frame per finding, in the manner of rustc."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+from gradlint.core.finding import Finding, Verdict
+from gradlint.core.location import Site
+from gradlint.core.report import ModelSummary, Report, Skipped
+from gradlint.report.style import Style, console, count, plain, summary_line
+
+_COLOR = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_VERDICT_COLOR = {Verdict.CONFIRMED: "green", Verdict.REFUTED: "dim", Verdict.INCONCLUSIVE: "yellow"}
+_LARGEST_CARETS = 80
+
+Piece = tuple[str, str]
+"""Text and the style that it is printed in."""
+Line = list[Piece]
+
+
+def full(report: Report, style: Style | None = None) -> str:
+    """Every finding with its code frame, then what was not analysed, a summary and what to do next."""
+    from rich.text import Text
+
+    style = style or Style()
+    sink = io.StringIO()
+    out = console(style, sink)
+    for line in _lines(report, style):
+        text = Text.assemble(*line)
+        indent = _hanging_indent(line)
+        if style.width is not None and indent and len(text) > style.width:
+            for number, part in enumerate(text.wrap(out, max(20, style.width - indent))):
+                out.print(Text(" " * indent if number else "") + part, no_wrap=True, overflow="ignore", crop=False)
+        else:
+            out.print(text, no_wrap=True, overflow="ignore", crop=False)
+    return sink.getvalue()
+
+
+def _lines(report: Report, style: Style) -> Iterator[Line]:
+    for finding in report.findings:
+        yield from _finding(finding, style)
+        yield [("", "")]
+    if style.verbose:
+        yield from _models(report.models)
+    if style.quiet:
+        return
+    yield from _skipped(report, style)
+    for note in report.notes:
+        yield [("note: ", "bold"), (plain(note), "")]
+    yield [(summary_line(report), "bold")]
+    for hint in _hints(report):
+        yield [(hint, "dim")]
+
+
+def _finding(finding: Finding, style: Style) -> Iterator[Line]:
+    refuted = finding.verdict is Verdict.REFUTED
+    base = "dim" if refuted else ""
+    color = "dim" if refuted else _COLOR[finding.severity.value]
+    title = f"{finding.severity.value}[{finding.code}]" + (" (refuted)" if refuted else "")
+    message = plain(finding.message)
+    about = "" if not finding.model or finding.model in message else f"{plain(finding.model)}: "
+    yield [(title, color), (f": {finding.name}  ", base or "bold"), (f"{about}{message}", base)]
+    gutter = max(len(str(site.location.line)) for site in finding.sites)
+    yield from _frame(finding.sites, gutter, color, base, style)
+    for label, text, tone in _notes(finding):
+        yield [(" " * (gutter + 1) + "= ", base or "blue"), (f"{label}: ", base or "bold"), (text, base or tone)]
+
+
+def _frame(sites: Sequence[Site], gutter: int, color: str, base: str, style: Style) -> Iterator[Line]:
+    rule = base or "blue"
+    blank = " " * gutter
+    for number, site in enumerate(_unique(sites)):
+        where = site.location
+        arrow = "-->" if number == 0 else ":::"
+        context = f" in {plain(where.context)}" if where.context else ""
+        yield [(f"{blank}{arrow} ", rule), (f"{plain(where.path)}:{where.line}:{where.column}{context}", base)]
+        source = style.source(where.path, where.line)
+        if number == 0:
+            yield [(f"{blank} |", rule)]
+        if source.strip():
+            yield [(f"{where.line:>{gutter}} | ", rule), (plain(source), base)]
+            if number == 0 or site.label:
+                yield [(f"{blank} | ", rule), (_carets(site, source), color)]
+        elif site.label:
+            yield [(f"{blank} | ", rule), (plain(site.label), color)]
+    yield [(f"{blank} |", rule)]
+
+
+def _unique(sites: Sequence[Site]) -> list[Site]:
+    return list(dict.fromkeys(sites))
+
+
+def _carets(site: Site, source: str) -> str:
+    """Carets under the site's columns, its label behind them; the whole statement where no columns are known."""
+    where = site.location
+    start = max(0, where.column - 1)
+    stripped = len(source) - len(source.lstrip())
+    if start <= stripped and where.end_column is None:
+        start, end = stripped, len(source.rstrip())
+    else:
+        end = where.end_column - 1 if where.end_column is not None else start + 1
+    end = max(start + 1, min(end, len(source.rstrip())))
+    before = len(plain(source[:start]))
+    carets = "^" * min(_LARGEST_CARETS, len(plain(source[start:end])) or 1)
+    return f"{' ' * before}{carets} {plain(site.label)}".rstrip()
+
+
+def _notes(finding: Finding) -> Iterator[tuple[str, str, str]]:
+    predicted = finding.predicted.get("summary")
+    if predicted:
+        yield "predicted", plain(str(predicted)), ""
+    if finding.verdict is not None:
+        measured = plain(str(finding.measured.get("summary") or "by a real backward pass"))
+        reason = f": {plain(finding.verdict_reason)}" if finding.verdict_reason else ""
+        yield "measured ", f"{measured} — {finding.verdict.value}{reason}", _VERDICT_COLOR[finding.verdict]
+    if finding.remedies:
+        helps = " · ".join(_remedy(remedy.edit, remedy.predicted) for remedy in finding.remedies)
+        yield "help", plain(helps), ""
+    for note in finding.notes:
+        yield "note", plain(note), ""
+    if finding.consequences:
+        yield "note", f"also explains {', '.join(finding.consequences)}", ""
+
+
+def _remedy(edit: str, predicted: str) -> str:
+    return f"{edit} → {predicted}" if predicted else edit
+
+
+def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
+    for model in models:
+        decades = "unknown" if model.attenuation is None else f"{model.attenuation:.1f} decades"
+        traced = f"{count(model.nodes, 'node')} by {model.traced_by}"
+        traced = f"{count(model.nodes, 'node')} by {model.traced_by}"
+        facts = (
+            f"built {model.built or 'as it is'}; inputs {model.inputs}; {traced}; {model.parameters:,} parameters;"
+            f" attenuation {decades}"
+        )
+        yield [(f"{plain(model.path)}:{model.line} {plain(model.name)}: ", "bold"), (plain(facts), "")]
+        if model.unknown_operators:
+            yield [("    operators not known: ", ""), (plain(", ".join(model.unknown_operators)), "yellow")]
+        if model.probed:
+            yield [(f"    probed: {plain(model.probed)}", "")]
+        for miss in model.near_misses:
+            yield [(f"    did not fire: {plain(miss)}", "dim")]
+    if models:
+        yield [("", "")]
+
+
+def _skipped(report: Report, style: Style) -> Iterator[Line]:
+    """What was not analysed and why; models that a GL001 above tells of are only counted."""
+    told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
+    listed = [item for item in report.skipped if style.show_skipped or _is_news(item, told, report)]
+    total = len(report.models) + len(report.unanalysed)
+    if report.unanalysed and report.models:
+        yield [(f"Not analysed: {len(report.unanalysed)} of {count(total, 'model')}.", "bold yellow")]
+    for model in report.models:
+        if model.unknown_operators:
+            names = ", ".join(model.unknown_operators)
+            yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} (operators not known: {plain(names)})", "")]
+    for item in listed:
+        where = f"{plain(item.path)}:{item.line}" if item.path else "gradlint"
+        name = f" {plain(item.name)}" if item.name else ""
+        label, color = ("not analysed: ", "yellow") if item.is_model else ("skipped: ", "dim")
+        yield [(label, color), (f"{where}{name}: {plain(item.reason)}", "")]
+        if item.remedy:
+            yield [("    help: ", "bold"), (plain(item.remedy), "")]
+
+
+def _is_news(item: Skipped, told: set[tuple[str, int]], report: Report) -> bool:
+    if item.is_model:
+        return (item.path, item.line) not in told
+    return report.files == 1
+
+
+def _hints(report: Report) -> Iterator[str]:
+    standing = [finding for finding in report.standing if finding.code not in ("GL001", "GL002", "GL003")]
+    if not standing:
+        return
+    if not any(model.probed for model in report.models):
+        yield "Confirm by a real backward pass: gradlint check --probe. "
+    code = standing[0].code
+    yield f"Read more: gradlint rule {code}. Silence one line: # gradlint: ignore[{code}] reason"
+
+
+def _hanging_indent(line: Line) -> int:
+    """Columns by which wrapped notes are indented; frames are never wrapped."""
+    if len(line) == 3 and line[0][0].endswith("= "):
+        return len(line[0][0]) + len(line[1][0])
+    return 0

@@ -1,0 +1,22 @@
+"""A rule's page, as Markdown: the same text as in the documentation."""
+
+import inspect
+from collections.abc import Sequence
+
+from gradlint.api import Rule
+
+
+def page(rule: Rule) -> str:
+    """Title, summary, level, and the rule's own docstring."""
+    text = inspect.cleandoc(type(rule).__doc__ or "")
+    return f"# {rule.code} {rule.name}\n\n{rule.summary}\n\nLevel: {rule.level}\n\n{text}\n"
+
+
+def overview(rules: Sequence[Rule]) -> str:
+    """One line per rule."""
+    width = max((len(rule.name) for rule in rules), default=0)
+    lines = [
+        f"{rule.code}  {rule.name:<{width}}  {rule.summary}" + ("" if rule.level == "stable" else f" ({rule.level})")
+        for rule in rules
+    ]
+    return "".join(f"{line}\n" for line in lines)

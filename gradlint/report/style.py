@@ -1,0 +1,88 @@
+"""What the text formats share: options, colours, source lines, sentences."""
+
+import io
+import linecache
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradlint.core.finding import Severity
+from gradlint.core.report import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def from_disk(path: str, line: int) -> str:
+    """One line of a file, empty where there is none."""
+    return linecache.getline(path, line).rstrip("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the text formats render."""
+
+    color: bool = False
+    width: int | None = None
+    """Columns to wrap notes at; None wraps nothing."""
+    verbose: bool = False
+    quiet: bool = False
+    """Findings only: no summary, no hints, nothing about what was left out."""
+    show_skipped: bool = False
+    """List every file and model that was left out, files without a model among them."""
+    source: Callable[[str, int], str] = from_disk
+    """Text of a line of a file."""
+
+
+def console(style: Style, sink: io.StringIO) -> "Console":
+    """The rich console that all text goes through."""
+    from rich.console import Console
+
+    return Console(
+        file=sink,
+        force_terminal=style.color,
+        no_color=not style.color,
+        color_system="standard" if style.color else None,
+        width=style.width or 10_000,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=style.width is None,
+        legacy_windows=False,
+        force_jupyter=False,
+    )
+
+
+def plain(text: str) -> str:
+    """Text without control characters: what a stranger's file says must not steer the terminal."""
+    return _CONTROL.sub("�", text.expandtabs(4).replace("\n", " "))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 model`, `2 models`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def summary_line(report: Report) -> str:
+    """`Found 1 error, 1 warning in 1 model (1 file).` or `All clear: 3 models checked.`"""
+    parts = [
+        count(report.count(severity), noun)
+        for severity, noun in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
+        if report.count(severity)
+    ]
+    models, files = count(len(report.models), "model"), count(report.files, "file")
+    if parts:
+        text = f"Found {', '.join(parts)} in {models} ({files})."
+    elif report.models:
+        text = f"All clear: {models} checked." if not report.unanalysed else f"Nothing found in {models} ({files})."
+    elif report.unanalysed:
+        text = f"Nothing was analysed ({files})."
+    else:
+        text = f"No model found ({files})."
+    refuted = len(report.findings) - len(report.standing)
+    extra = [f"{refuted} refuted by the probe"] if refuted else []
+    extra += [f"{len(report.suppressed)} silenced by comments"] if report.suppressed else []
+    return f"{text} ({', '.join(extra)})" if extra else text

@@ -1,0 +1,212 @@
+"""The pipeline: a target is built, fed, traced and propagated; the rules read its flow; findings come out."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from gradlint import building, propagation, tracing
+from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.failure import analysis_error
+from gradlint.building.namespace import Namespace
+from gradlint.core.errors import AnalysisError
+from gradlint.core.flow import Flow
+from gradlint.core.location import Location
+from gradlint.core.report import ModelSummary, Skipped
+from gradlint.core.table import FlowTable
+from gradlint.core.target import Target
+from gradlint.discovery import FileScan, scan_file
+from gradlint.tracing import ModelGraph
+from gradlint.worker.finite import require_finite
+from gradlint.worker.judging import judge
+from gradlint.worker.messages import Settings, TargetResult
+from gradlint.worker.tables import table_of
+from gradlint.worker.unanalysable import unanalysable
+
+OnStage = Callable[[str], None]
+
+_DOING = {
+    "import": "loading the file",
+    "build": "building the model",
+    "feed": "looking for example inputs",
+    "trace": "tracing the forward pass",
+    "propagate": "predicting the flow",
+    "rules": "running the rules",
+    "probe": "the real backward pass",
+}
+_OURS = frozenset(["propagate", "rules", "probe"])
+"""Stages in which no code of the user's runs: whatever is raised there is gradlint's own fault."""
+
+
+class InternalError(AnalysisError):
+    """A mistake of gradlint, not of the user's code."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A model of which everything is known that rules, tables and the probe ask for."""
+
+    target: Target
+    built: BuiltModel
+    graph: ModelGraph
+    flow: Flow
+    fed: Fed | None
+    """None where no inputs were found: the model was traced symbolically."""
+    scan: FileScan | None
+    """None for a live model."""
+
+    def summary(self, probed: str = "", near_misses: tuple[str, ...] = ()) -> ModelSummary:
+        """What the report says of the model."""
+        place = self.built.class_location or Location(self.target.path, max(1, self.target.line))
+        fed = f"{self.fed.described} ({self.fed.source})" if self.fed is not None else "none found"
+        return ModelSummary(
+            name=self.target.name,
+            path=place.path,
+            line=place.line,
+            built=self.built.built,
+            inputs=fed,
+            traced_by=self.graph.view.traced_by,
+            nodes=len(self.graph.view.nodes),
+            unknown_operators=tuple(dict.fromkeys(operator.op for operator in self.flow.unknown)),
+            parameters=sum(parameter.numel() for parameter in self.built.model.parameters()),
+            attenuation=self.flow.attenuation,
+            probed=probed,
+            near_misses=near_misses,
+        )
+
+
+def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStage) -> TargetResult:
+    """Check one target of a file; never raises for anything that the user's code does.
+
+    Args:
+        target: what to build, and how.
+        source: the file's text, as it was scanned.
+        settings: rules, options, probe, limits.
+        on_stage: told the name of each stage as it is entered.
+    """
+    try:
+        examined = examine(target, source, on_stage=on_stage)
+        return findings_of(examined, settings, on_stage=on_stage)
+    except AnalysisError as error:
+        mended = _as_memory_error(error, settings)
+        return unanalysable(mended, target, fatal=isinstance(error, InternalError))
+
+
+def tabulate(
+    target: Target, source: str, settings: Settings, *, measured: bool, on_stage: OnStage
+) -> tuple[FlowTable | None, tuple[Skipped, ...]]:
+    """The predicted flow of one target as a table, with a real backward pass beside it where `measured`."""
+    try:
+        examined = examine(target, source, on_stage=on_stage)
+        with stage("probe" if measured else "propagate", target, on_stage):
+            return table_of(examined, measured=measured), ()
+    except AnalysisError as error:
+        return None, unanalysable(_as_memory_error(error, settings), target).skipped
+
+
+def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
+    """Load, build, feed, trace and propagate a target; raises AnalysisError."""
+    with stage("import", target, on_stage):
+        scan = scan_file(target.path, source)
+        namespace = _namespace(target.path, source)
+    with stage("build", target, on_stage):
+        built = building.build(target, namespace)
+    return examine_built(target, built, None, scan, on_stage=on_stage)
+
+
+def examine_built(
+    target: Target, built: BuiltModel, fed: Fed | None, scan: FileScan | None, *, on_stage: OnStage
+) -> Examined:
+    """Feed (unless inputs are given), trace and propagate a built model; raises AnalysisError."""
+    with stage("build", target, on_stage):
+        require_finite(built)
+    graph: ModelGraph | None = None
+    if fed is None:
+        try:
+            with stage("feed", target, on_stage):
+                fed = building.feed(built)
+        except AnalysisError as unfed:
+            graph = _without_inputs(target, built, unfed, on_stage)
+    if graph is None:
+        assert fed is not None
+        with stage("trace", target, on_stage):
+            graph = tracing.trace(built, fed)
+    with stage("propagate", target, on_stage):
+        flow = propagation.propagate(graph, built.values)
+    return Examined(target, built, graph, flow, fed, scan)
+
+
+def findings_of(examined: Examined, settings: Settings, *, on_stage: OnStage) -> TargetResult:
+    """Run the rules, and the probe where it is asked for."""
+    target = examined.target
+    with stage("rules", target, on_stage):
+        judged = judge(examined, settings, on_stage=lambda: on_stage("probe"))
+    root = type(examined.built.model).__name__
+    contains = {info.class_name for path, info in examined.built.modules.items() if path and not info.is_torch}
+    return TargetResult(judged.findings, judged.summary, judged.skipped, tuple(sorted(contains - {root})))
+
+
+@contextmanager
+def stage(name: str, target: Target, on_stage: OnStage) -> Iterator[None]:
+    """Whatever is raised inside becomes an AnalysisError of that stage; KeyboardInterrupt goes through."""
+    on_stage(name)
+    try:
+        yield
+    except AnalysisError:
+        raise
+    except BaseException as error:
+        fallback = Location(target.path, max(1, target.line))
+        told = analysis_error(error, stage=name, doing=_DOING[name], path=target.path, fallback=fallback)
+        if name in _OURS:
+            remedy = "this is a mistake in gradlint: please report it with the file"
+            raise InternalError(told.message, stage=name, location=told.location, remedy=remedy) from error
+        raise told from error
+
+
+_namespaces: dict[tuple[str, int], Namespace] = {}
+"""The file loaded last: its further targets share one import."""
+
+
+def _namespace(path: str, source: str) -> Namespace:
+    key = (path, hash(source))
+    if key not in _namespaces:
+        _namespaces.clear()
+        _namespaces[key] = building.load_module(path)
+    return _namespaces[key]
+
+
+def _without_inputs(target: Target, built: BuiltModel, unfed: AnalysisError, on_stage: OnStage) -> ModelGraph:
+    """Trace symbolically; where that fails too, the missing inputs are what the user must hear of."""
+    try:
+        with stage("trace", target, on_stage):
+            return tracing.trace_symbolically(built)
+    except AnalysisError:
+        raise unfed from None
+
+
+def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
+    """Say "memory limit" where an allocation failed at the limit."""
+    signs = ("can't allocate memory", "MemoryError", "std::bad_alloc", "not enough memory")
+    if not any(sign in error.message for sign in signs):
+        return error
+    gibibytes = settings.memory / 2**30
+    return AnalysisError(
+        f"{_DOING.get(error.stage, error.stage)} needs more than the {gibibytes:g} GiB of memory that it may take",
+        stage=error.stage,
+        location=error.location,
+        remedy=f"if it is meant to be that large: gradlint check --memory {2 * gibibytes:g}",
+    )
+
+
+def describe_inputs(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Shapes and dtypes of given inputs, for people."""
+    parts = [_described(value) for value in args]
+    parts += [f"{name}={_described(value)}" for name, value in kwargs.items()]
+    return ", ".join(parts)
+
+
+def _described(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return type(value).__name__
+    return f"{tuple(shape)} {str(value.dtype).removeprefix('torch.')}"

@@ -1,0 +1,90 @@
+"""What a rule is given: one built, traced and propagated model, everything costly computed at most once."""
+
+import ast
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from gradlint import propagation
+from gradlint.building.built import BuiltModel
+from gradlint.building.laws import parameter_infos
+from gradlint.core.edit import Edit
+from gradlint.core.flow import Flow
+from gradlint.core.graph import GraphView, ModuleInfo, ParameterInfo
+from gradlint.core.location import Location
+from gradlint.core.target import LossUse, Target
+from gradlint.tracing import ModelGraph
+
+
+class Context:
+    """The `gradlint.api.RuleContext` that the pipeline hands to each rule in turn."""
+
+    def __init__(
+        self,
+        built: BuiltModel,
+        graph: ModelGraph,
+        flow: Flow,
+        *,
+        target: Target,
+        losses: tuple[LossUse, ...] = (),
+        optimizer: str | None = None,
+        tree: ast.Module | None = None,
+    ) -> None:
+        self._built = built
+        self._graph = graph
+        self.flow = flow
+        self.target = target
+        self.losses = losses
+        self.optimizer = optimizer
+        self.tree = tree
+        self.options: Mapping[str, Any] = {}
+        self.near_misses: list[str] = []
+        self._rule = ""
+        self._tried: dict[Edit, Flow | None] = {}
+
+    def enter(self, rule: str, options: Mapping[str, Any]) -> None:
+        """Make ready for the next rule: its options, its name before what it says."""
+        self._rule = rule
+        self.options = options
+
+    @property
+    def graph(self) -> GraphView:
+        """The executed graph."""
+        return self._graph.view
+
+    @property
+    def model(self) -> Any:
+        """The built module."""
+        return self._built.model
+
+    @property
+    def modules(self) -> Mapping[str, ModuleInfo]:
+        """Modules by dotted name."""
+        return self._built.modules
+
+    @cached_property
+    def parameters(self) -> Mapping[str, ParameterInfo]:
+        """Parameters by dotted name."""
+        return parameter_infos(self._built, self._graph.view, self._graph.reachable, self._graph.used)
+
+    def what_if(self, edit: Edit) -> Flow | None:
+        """The flow after an edit; the same edit is propagated once only."""
+        if edit not in self._tried:
+            self._tried[edit] = propagation.what_if(self._graph, self._built.values, edit)
+        return self._tried[edit]
+
+    def site(self, module: str) -> Location | None:
+        """Nearest line in the checked file that built a module, or a module around it; the class line in the end."""
+        path = module
+        while True:
+            info = self.modules.get(path)
+            for place in info.sites if info is not None else ():
+                if place.path == self.target.path:
+                    return place
+            if not path:
+                return self._built.class_location or (info.sites[0] if info is not None and info.sites else None)
+            path = path.rpartition(".")[0]
+
+    def near_miss(self, text: str) -> None:
+        """Keep why the rule did not fire."""
+        self.near_misses.append(f"{self._rule}: {text}")

@@ -1,0 +1,76 @@
+"""Rules over one examined model: run, merged by cause, judged by the probe."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gradlint import registry
+from gradlint.api import Rule
+from gradlint.core.errors import AnalysisError
+from gradlint.core.finding import Finding
+from gradlint.core.report import ModelSummary, Skipped
+from gradlint.core.serialise import finite_figures
+from gradlint.worker.causes import merge
+from gradlint.worker.context import Context
+from gradlint.worker.messages import Settings
+from gradlint.worker.probing import probe_findings
+from gradlint.worker.unanalysable import unanalysable
+
+if TYPE_CHECKING:
+    from gradlint.worker.analysis import Examined
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Findings, the model's summary, and rules that failed."""
+
+    findings: tuple[Finding, ...]
+    summary: ModelSummary
+    skipped: tuple[Skipped, ...]
+
+
+def judge(examined: "Examined", settings: Settings, *, on_stage: Callable[[], None]) -> Judged:
+    """Run the rules that are on; `on_stage` is told when the probe begins."""
+    scan = examined.scan
+    context = Context(
+        examined.built,
+        examined.graph,
+        examined.flow,
+        target=examined.target,
+        losses=scan.losses if scan is not None else (),
+        optimizer=examined.target.optimizer or (scan.optimizer if scan is not None else None),
+        tree=scan.tree if scan is not None else None,
+    )
+    found: list[Finding] = []
+    failed: list[Finding] = []
+    skipped: list[Skipped] = []
+    for rule in registry.load().rules:
+        if rule.code not in settings.codes:
+            continue
+        try:
+            found += _run(rule, context, settings)
+        except Exception as error:  # noqa: BLE001 (a pack's rule may raise anything; the others still count)
+            result = unanalysable(_failure(rule, error), examined.target, fatal=True)
+            failed += result.findings
+            skipped += result.skipped
+    findings = merge(tuple(found))
+    probed = ""
+    if settings.probe:
+        on_stage()
+        findings, probed = probe_findings(findings, examined, settings)
+    findings = tuple(
+        replace(f, predicted=finite_figures(f.predicted), measured=finite_figures(f.measured)) for f in findings
+    )
+    summary = examined.summary(probed, tuple(context.near_misses))
+    return Judged((*findings, *failed), summary, tuple(skipped))
+
+
+def _run(rule: Rule, context: Context, settings: Settings) -> list[Finding]:
+    context.enter(rule.name, settings.options.get(rule.name, {}))
+    return [replace(finding, model=finding.model or context.target.name) for finding in rule.check(context)]
+
+
+def _failure(rule: Rule, error: Exception) -> AnalysisError:
+    message = f"the rule {rule.code} {rule.name} failed: {type(error).__name__}: {error}"
+    remedy = f"please report it with the file; until then: --ignore {rule.code}"
+    return AnalysisError(message, stage="rules", remedy=remedy)
