@@ -1,1 +1,5 @@
 """ModelGraph → Flow: the signal-propagation engine."""
+
+from gradlint.propagation.propagate import propagate
+
+__all__ = ["propagate"]

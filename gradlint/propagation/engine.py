@@ -1,0 +1,307 @@
+"""Run a traced graph on particles: forward node by node, then one backward over the same particles."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gradlint.building.built import ParameterValues
+from gradlint.core.flow import UnknownOperator
+from gradlint.core.graph import OpNode
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
+from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.weights import Weight, drawn, spread
+from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
+
+
+class NoRuleError(Exception):
+    """A transfer rule cannot handle this call; the node becomes *unknown* with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """An integer or boolean tensor whose values are not known (token ids of a model built without memory)."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operator call with its arguments resolved to signals, weights, concrete tensors and plain values."""
+
+    node: fx.Node
+    op: OpNode
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    run: "Propagation"
+
+    @property
+    def key(self) -> str:
+        """Seed of this node's randomness."""
+        return self.node.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the (first) result."""
+        meta = self.node.meta.get("val")
+        if isinstance(meta, TensorMeta):
+            return tuple(meta.shape)
+        if isinstance(meta, tuple | list) and meta and isinstance(meta[0], TensorMeta):
+            return tuple(meta[0].shape)
+        raise NoRuleError("its result is not a tensor")
+
+    def arg(self, index: int, name: str, default: Any = None) -> Any:
+        """Argument by position or name."""
+        if index < len(self.args):
+            return self.args[index]
+        return self.kwargs.get(name, default)
+
+    def signal(self, value: Any, dims: Dims | None = None) -> Signal:
+        """Any tensor argument as a signal."""
+        return self.run.as_signal(value, dims, self.key)
+
+
+Transfer = Callable[[Call], Any]
+
+
+@dataclass
+class Propagation:
+    """State of one run: the table of rules, the parameters, and what the backward pass collects."""
+
+    graph: ModelGraph
+    values: Mapping[str, ParameterValues]
+    rules: Mapping[str, Transfer]
+    seed: int = 0
+    environment: dict[fx.Node, Any] = field(default_factory=dict)
+    unknown: list[UnknownOperator] = field(default_factory=list)
+    energies: dict[str, float] = field(default_factory=dict)
+    """Per parameter the mean square of its gradient, divided by the square of the largest scale seen."""
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+    derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
+    elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
+    times: list[Any] = field(default_factory=list)
+    signals: dict[str, Signal] = field(default_factory=dict)
+
+    # ---- forward
+
+    def forward(self) -> None:
+        """Give every node its value."""
+        for node in self.graph.graph.nodes:
+            if node.op == "placeholder":
+                value: Any = self._input(node)
+            elif node.op == "get_attr":
+                value = self._attribute(node)
+            elif node.op == "call_function":
+                value = self._call(node)
+            else:
+                continue
+            self.environment[node] = self._keep(node, value)
+
+    def _keep(self, node: fx.Node, value: Any) -> Any:
+        """Make the node's particles its own, so that its gradient is its own too."""
+        if not isinstance(value, Signal) or not value.x.is_floating_point():
+            return value
+        x = value.x
+        op = op_of(node)
+        if not op.requires_grad and not node.op == "placeholder":
+            x = x.detach()  # severed, or nothing learned before it
+        x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
+        if not x.is_leaf:
+            x.retain_grad()
+        kept = value.with_x(x)
+        self.signals[node.name] = kept
+        return kept
+
+    def _input(self, node: fx.Node) -> Any:
+        meta = node.meta["val"]
+        example = node.meta.get("example")
+        if meta.dtype.is_floating_point:
+            return free_signal(tuple(meta.shape), "input", node.name, self.seed)
+        if isinstance(example, Tensor) and type(example) is Tensor:
+            return example
+        return Ids(tuple(meta.shape))
+
+    def _attribute(self, node: fx.Node) -> Any:
+        constant = constant_of(node)
+        if constant is not None:
+            return constant
+        name = str(node.target)
+        known = self.values.get(name)
+        if known is None:
+            raise NoRuleError(f"no values are known of {name}")
+        learned = op_of(node).op == "parameter"
+        if not learned and known.values is not None:
+            return known.values
+        values = known.values
+        if values is not None and learned and values.dtype.is_floating_point:
+            values = self.leaves.setdefault(name, values.detach().requires_grad_())
+        return Weight(name, known.shape, values, known.sample, learned)
+
+    def _call(self, node: fx.Node) -> Any:
+        resolve = lambda a: tree_map(lambda v: self.environment.get(v) if isinstance(v, fx.Node) else v, a)  # noqa: E731
+        args, kwargs = resolve(tuple(node.args)), resolve(dict(node.kwargs))
+        call = Call(node, op_of(node), args, kwargs, self)
+        kinds = [v for v in tree_leaves((args, kwargs), is_leaf=_is_abstract) if isinstance(v, Tensor | Signal | Weight | Ids)]
+        try:
+            if kinds and all(isinstance(v, Tensor) for v in kinds):
+                return self._concrete(node, args, kwargs)
+            if not any(isinstance(v, Signal | Ids) for v in kinds) and kinds:
+                folded = self._fold(call)
+                if folded is not None:
+                    return folded
+            rule = self.rules.get(call.op.op)
+            meta = node.meta.get("val")
+            if rule is None and isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point:
+                return Ids(tuple(meta.shape))
+            if rule is None:
+                raise NoRuleError("no transfer rule")
+            return rule(call)
+        except NoRuleError as reason:
+            return self._unknown(call, str(reason))
+
+    def _concrete(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """Known tensors only: run the operator itself."""
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return node.target(*clone_all(args), **clone_all(kwargs))  # type: ignore[operator]
+
+    def _fold(self, call: Call) -> Any:
+        """Something computed from parameters alone: keep real values real, laws as far as they go."""
+        weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract) if isinstance(v, Weight)]
+        if all(w.values is not None for w in weights):
+            concrete = lambda a: tree_map(  # noqa: E731
+                lambda v: v.values.clone() if isinstance(v, Weight) else v, a, is_leaf=_is_abstract
+            )
+            out = call.node.target(*concrete(call.args), **concrete(call.kwargs))  # type: ignore[operator]
+            return tree_map(lambda v: self._derived(v, weights[0]) if isinstance(v, Tensor) else v, out)
+        if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
+            return Weight(weights[0].name, call.shape, None, weights[0].sample, weights[0].learned)
+        if call.op.op == "unpack":
+            return call.args[0]
+        return None
+
+    def _derived(self, values: Tensor, source: Weight) -> Any:
+        if not values.dtype.is_floating_point:
+            return values.detach()
+        flat = values.detach().to(P.DTYPE).reshape(-1)
+        return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned)
+
+    def _unknown(self, call: Call, reason: str) -> Any:
+        """No rule: pass the moments of the first floating operand through, and say so."""
+        self.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
+        leaves = tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract)
+        signals = [v for v in leaves if isinstance(v, Signal) and v.x.is_floating_point()]
+        meta = call.node.meta.get("val")
+        metas = meta if isinstance(meta, tuple | list) else (meta,)
+        out = tuple(self._passed(signals, m, call.key) for m in metas)
+        return out if isinstance(meta, tuple | list) else out[0]
+
+    def _passed(self, signals: list[Signal], meta: Any, key: str) -> Any:
+        if not isinstance(meta, TensorMeta):
+            return None
+        shape = tuple(meta.shape)
+        if not meta.dtype.is_floating_point:
+            return Ids(shape)
+        if not signals:
+            return free_signal(shape, "unknown", key, self.seed)
+        first = signals[0]
+        ratio = max(1, _numel(shape)) / max(1, _numel(first.shape))
+        x = emit(first.value, (first.x, mapped(lambda m: m.times(ratio), "unknown", key)))
+        dims = first.dims if len(shape) == len(first.shape) else default_dims(shape)
+        return Signal(x, shape, _resized(dims, shape))
+
+    # ---- values
+
+    def as_signal(self, value: Any, dims: Dims | None, key: str) -> Signal:
+        """A weight, concrete tensor or number as a signal whose dims have the roles of `dims` (aligned right)."""
+        if isinstance(value, Signal):
+            return value
+        if isinstance(value, Weight):
+            shape = value.shape
+            roles = _aligned(dims, shape)
+            if value.values is not None:
+                x = spread(value.values, shape, dims or roles, "shape", shape)
+            else:
+                x = value.sample[drawn(value.sample.numel(), "law", value.name)].expand(P.R, P.S)
+            x = x.clone()
+            if value.learned:
+                x.requires_grad_()
+                self.elementwise.append((value, x))
+            return Signal(x, shape, roles)
+        if isinstance(value, Tensor):
+            shape = tuple(value.shape)
+            roles = _aligned(dims, shape)
+            return Signal(spread(value, shape, dims or roles, "shape", shape), shape, roles)
+        if isinstance(value, Ids):
+            raise NoRuleError("its integer operand is not known")
+        return Signal(torch.full((P.R, 1), float(value), dtype=P.DTYPE), (), ())
+
+    def learn(self, weight: Weight, rms: float) -> None:
+        """Note a contribution to a parameter's gradient (RMS per element); contributions add as energies."""
+        if not weight.learned:
+            return
+        if weight.values is not None and weight.values.grad_fn is not None:
+            self.derived.append((weight.values, [rms]))
+            return
+        before = self.energies.get(weight.name, 0.0)
+        self.energies[weight.name] = (before**2 + rms**2) ** 0.5 if max(before, rms) > 1e-150 else before + rms
+
+
+LAYOUT = frozenset(
+    "t transpose permute view reshape unsqueeze squeeze flatten unflatten contiguous clone to float expand expand_as "
+    "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
+)
+"""Operators that only rearrange elements: a law survives them."""
+
+
+def clone_all(tree: Any) -> Any:
+    """Copies of all tensors (the operator may write in place)."""
+    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, tree)
+
+
+def free_signal(shape: tuple[int, ...], *key: object) -> Signal:
+    """Independent standard normal elements; their dims may be read as the consumer needs."""
+    dims = default_dims(shape)
+    return Signal(standard(dims, *key).requires_grad_(), shape, dims, free=True)
+
+
+def alike(dims: Dims) -> P.Moments:
+    """Moments of independent standard elements: alike over positions (samples) where there is but one."""
+    p = 1.0 if count(dims, Role.POSITION) * count(dims, Role.KEY) == 1 else 0.0
+    s = 1.0 if count(dims, Role.SAMPLE) == 1 else 0.0
+    return P.Moments(1.0, p, s, p * s)
+
+
+def standard(dims: Dims, *key: object) -> Tensor:
+    """`[R, S]` independent standard normal activations."""
+    return P.gaussian(alike(dims), *key)
+
+
+def _is_abstract(value: Any) -> bool:
+    return isinstance(value, Signal | Weight | Ids)
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    total = 1
+    for extent in shape:
+        total *= extent
+    return total
+
+
+def _resized(dims: Dims, shape: tuple[int, ...]) -> Dims:
+    return tuple(
+        d if _numel(tuple(f.size for f in d)) == n else dim(n, d[0].role if d else Role.UNIT)
+        for d, n in zip(dims, shape, strict=True)
+    )
+
+
+def _aligned(dims: Dims | None, shape: tuple[int, ...]) -> Dims:
+    if dims is None:
+        return default_dims(shape)
+    tail = dims[len(dims) - len(shape) :] if len(shape) <= len(dims) else default_dims(shape)
+    return _resized(tail, shape) if len(tail) == len(shape) else default_dims(shape)

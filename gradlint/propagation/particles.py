@@ -1,0 +1,204 @@
+"""Particles: a tensor's elements seen through four replicas, and the second moments between them.
+
+A particle array is float64 `[R, U]` with R = 4 replicas (sample a position 1, sample a position 2, sample b position 1,
+sample b position 2) and U = `S` units, or U = 1 where a reduction over units has left one number per replica.
+
+The S particles are `BLOCKS` = 4 copies of S/4 distinct ones. Activations are alike in all blocks; a cotangent of
+covariance K is, in block j, column j of 2·√K (with a random sign per particle). Backward is linear, so only second
+moments of cotangents matter, and this design gives E[g gᵀ | x] = K exactly: no sampling noise enters the correlations
+between samples and positions, which batch sums would multiply by thousands.
+
+By exchangeability every covariance over replicas is described by four numbers (`Moments`), and all of them share the
+eigenvectors `HADAMARD`: linear statements about samples and positions become statements about four eigenvalues.
+
+Sources: Poole et al. 2016 and Schoenholz et al. 2017 (mean-field propagation of q and of correlations).
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+R = 4
+BLOCKS = 4
+S = 2048
+DTYPE = torch.float64
+
+HADAMARD = 0.5 * torch.tensor(
+    [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]],  # common, sample, position, both
+    dtype=DTYPE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Second moments over replicas: q same, p other position, s other sample, o both (uncentred unless said)."""
+
+    q: float
+    p: float
+    s: float
+    o: float
+
+    def eigenvalues(self) -> tuple[float, float, float, float]:
+        """Eigenvalues along the rows of `HADAMARD`: common, sample contrast, position contrast, both contrasts."""
+        q, p, s, o = self.q, self.p, self.s, self.o
+        return (q + p + s + o, q + p - s - o, q - p + s - o, q - p - s + o)
+
+    @staticmethod
+    def from_eigenvalues(a: float, b: float, c: float, d: float) -> "Moments":
+        """Inverse of `eigenvalues`."""
+        return Moments((a + b + c + d) / 4, (a + b - c - d) / 4, (a - b + c - d) / 4, (a - b - c + d) / 4)
+
+    def times(self, factor: float) -> "Moments":
+        """All moments multiplied by one factor."""
+        return Moments(self.q * factor, self.p * factor, self.s * factor, self.o * factor)
+
+    def plus(self, other: "Moments") -> "Moments":
+        """Moments of the sum of two independent zero-mean signals."""
+        return Moments(self.q + other.q, self.p + other.p, self.s + other.s, self.o + other.o)
+
+    def minus(self, other: "Moments") -> "Moments":
+        """Difference entry by entry."""
+        return Moments(self.q - other.q, self.p - other.p, self.s - other.s, self.o - other.o)
+
+    def product(self, other: "Moments") -> "Moments":
+        """Entry by entry product: moments of the product of two independent signals."""
+        return Moments(self.q * other.q, self.p * other.p, self.s * other.s, self.o * other.o)
+
+
+ZERO = Moments(0.0, 0.0, 0.0, 0.0)
+
+
+def seed_of(*parts: object) -> int:
+    """A stable 63-bit seed (Python's own `hash` differs from run to run)."""
+    text = "\x1f".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
+
+
+def generator(*parts: object) -> torch.Generator:
+    """A generator seeded from its parts."""
+    return torch.Generator().manual_seed(seed_of(*parts))
+
+
+@cache
+def _base(rows: int, distinct: int) -> Tensor:
+    """`[rows, distinct]` normal scores of a Sobol sequence, antithetic, zero mean, identity covariance: exactly."""
+    points = torch.quasirandom.SobolEngine(rows, scramble=True, seed=20).draw(distinct // 2, dtype=DTYPE)
+    half = torch.erfinv((2 * points - 1).clamp(-1 + 1e-9, 1 - 1e-9)).T * math.sqrt(2)
+    z = torch.cat([half, -half], 1)
+    factor = torch.linalg.cholesky(z @ z.T / distinct)
+    return torch.linalg.solve_triangular(factor, z, upper=False)
+
+
+def distinct() -> int:
+    """Number of different particles (each stands once in every block)."""
+    return S // BLOCKS
+
+
+def tiled(index: Tensor) -> Tensor:
+    """`[n]` places within one block → `[BLOCKS·n]` the same places in all blocks."""
+    return torch.cat([index + block * distinct() for block in range(BLOCKS)])
+
+
+def normal(*key: object, rows: int = R) -> Tensor:
+    """`[rows, S]` standard normal particles with exactly zero mean and identity covariance, permuted by `key`."""
+    order = torch.randperm(distinct(), generator=generator(*key))
+    return _base(rows, distinct())[:, order].repeat(1, BLOCKS)
+
+
+def permutation(*key: object) -> Tensor:
+    """`[S]` a permutation of the units that depends on `key` only, the same in all blocks."""
+    return tiled(torch.randperm(distinct(), generator=generator(*key)))
+
+
+def signs(*key: object) -> Tensor:
+    """`[S]` as many +1 as -1, the same in all blocks."""
+    n = distinct()
+    base = torch.ones(n, dtype=DTYPE)
+    base[n // 2 :] = -1
+    return base[torch.randperm(n, generator=generator("signs", *key))].repeat(BLOCKS)
+
+
+def roots(m: "Moments") -> Tensor:
+    """`[R, R]` the symmetric square root of the covariance over replicas (negative eigenvalues count as zero)."""
+    diagonal = torch.tensor([math.sqrt(max(v, 0.0)) for v in m.eigenvalues()], dtype=DTYPE)
+    return HADAMARD.T @ (diagonal[:, None] * HADAMARD)
+
+
+def columns(m: "Moments") -> Tensor:
+    """`[R, S]` in block j column j of 2·√K, the same for every particle."""
+    return (2 * roots(m)).repeat_interleave(distinct(), dim=1)
+
+
+def cotangent(m: "Moments", *key: object) -> Tensor:
+    """`[R, S]` cotangents of zero mean whose moments are `m`, given any function of the activations."""
+    return columns(m) * signs(*key)
+
+
+def scale_of(x: Tensor) -> float:
+    """Largest magnitude, 1.0 where there is none: dividing by it keeps squares from under- and overflowing."""
+    top = float(x.abs().amax()) if x.numel() else 0.0
+    return top if top > 0 and math.isfinite(top) else 1.0
+
+
+def covariance(x: Tensor) -> Tensor:
+    """`[R, U]` → `[R, R]` uncentred second moments over units."""
+    return x @ x.T / x.shape[1]
+
+
+def symmetrise(k: Tensor) -> Moments:
+    """`[R, R]` → the four class averages."""
+    r = k.tolist()
+    return Moments(
+        (r[0][0] + r[1][1] + r[2][2] + r[3][3]) / 4,
+        (r[0][1] + r[1][0] + r[2][3] + r[3][2]) / 4,
+        (r[0][2] + r[2][0] + r[1][3] + r[3][1]) / 4,
+        (r[0][3] + r[3][0] + r[1][2] + r[2][1]) / 4,
+    )
+
+
+def moments(x: Tensor) -> Moments:
+    """Uncentred moments of `[R, U]` particles."""
+    return symmetrise(covariance(x))
+
+
+def centred(x: Tensor) -> Moments:
+    """Moments after the mean over units has been taken out of each replica."""
+    return moments(x - x.mean(1, keepdim=True)) if x.shape[1] > 1 else ZERO
+
+
+def centred_blocks(g: Tensor) -> Moments:
+    """Moments of cotangents after the mean over units has been taken out of each replica in each block."""
+    blocks = g.view(R, BLOCKS, -1)
+    return moments((blocks - blocks.mean(2, keepdim=True)).reshape(R, -1))
+
+
+def gaussian(m: Moments, *key: object) -> Tensor:
+    """`[R, S]` zero-mean Gaussian particles with the moments `m` (negative eigenvalues count as zero)."""
+    diagonal = torch.tensor([math.sqrt(max(v, 0.0)) for v in m.eigenvalues()], dtype=DTYPE)
+    return HADAMARD.T @ (diagonal[:, None] * normal(*key))
+
+
+def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments | None = None) -> Tensor:
+    """Map `[R, U]` particles linearly over replicas so that their moments become `target`; units keep their identity.
+
+    Where the particles lack an eigen-direction that the target has, fresh noise keyed by `key` fills it.
+    """
+    now = (current or moments(x)).eigenvalues()
+    want = [max(v, 0.0) for v in target.eigenvalues()]
+    top = max(max(now), 1e-300)
+    gains = [math.sqrt(w / n) if n > 1e-12 * top else 0.0 for w, n in zip(want, now, strict=True)]
+    y = HADAMARD.T @ (torch.tensor(gains, dtype=DTYPE)[:, None] * (HADAMARD @ x))
+    lacking = [math.sqrt(w) if n <= 1e-12 * top and w > 1e-12 * max(want) else 0.0 for w, n in zip(want, now, strict=True)]
+    if any(lacking) and x.shape[1] > 1:
+        y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key))
+    return y
+
+
+def rms(x: Tensor) -> float:
+    """Root mean square over replicas and units, safe against under- and overflow."""
+    scale = scale_of(x)
+    return scale * math.sqrt(float((x / scale).square().mean()))

@@ -1,0 +1,51 @@
+"""`propagate`: predict the flow of a traced model."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, fx
+
+from gradlint.building.built import ParameterValues
+from gradlint.core.flow import Flow
+from gradlint.propagation import particles as P
+from gradlint.propagation.engine import Propagation, alike
+from gradlint.propagation.result import build_flow
+from gradlint.propagation.signal import Signal, modes
+from gradlint.propagation.transfer import TRANSFER
+from gradlint.tracing.model_graph import ModelGraph
+
+
+def propagate(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0) -> Flow:
+    """Predict activation and gradient RMS of every node, module and parameter.
+
+    Cotangents are independent standard normal numbers on every floating tensor among the outputs.
+
+    Args:
+        graph: the executed forward pass.
+        values: parameters and buffers, real or as a sample of their law.
+        seed: seed of the particles; the prediction moves with it by its sampling error only.
+    """
+    run = Propagation(graph, values, TRANSFER, seed)
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        run.forward()
+        _backward(run)
+        return build_flow(run)
+
+
+def _backward(run: Propagation) -> None:
+    tensors: list[Tensor] = []
+    cotangents: list[Tensor] = []
+    for node in _outputs(run):
+        signal = run.environment.get(node)
+        if isinstance(signal, Signal) and signal.x.requires_grad:
+            tensors.append(signal.x)
+            full = P.cotangent(alike(signal.dims), "output", node.name)
+            single = modes(alike(signal.dims), "output", node.name)
+            cotangents.append(full if signal.x.shape[1] > 1 else single)
+    if tensors:
+        torch.autograd.backward(tensors, cotangents)
+
+
+def _outputs(run: Propagation) -> list[fx.Node]:
+    names = set(run.graph.view.outputs)
+    return [node for node in run.graph.graph.nodes if node.name in names]

@@ -1,0 +1,270 @@
+"""Contractions with a parameter: linear, convolutions and their transposes, matmul and einsum with a weight.
+
+Forward, by the central limit theorem: mean m_r·rowsum_i, covariance over replicas (K − m mᵀ)·‖W_i‖² (Poole et al. 2016;
+Lee et al. 2018). Backward by energy: g_x = g_y·‖W‖²_F·(valid taps)/(input elements) (Schoenholz et al. 2017).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dim, Dims, Role, count, dim, image_dims, roles
+from gradlint.propagation.engine import Call, NoRuleError, Transfer, alike, standard
+from gradlint.propagation.signal import Signal, emit, modes, swap_units_and_positions
+from gradlint.propagation.weights import Rows, Weight, per_unit, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """How the windows of a contraction lie on its input."""
+
+    valid: float = 1.0
+    """Share of (output, tap) pairs that meet the input (the rest meet padding)."""
+    gain: float = 1.0
+    """(valid output-tap pairs · groups …) per input element, so that the backward energy is ‖W‖²_F·gain."""
+
+
+def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inside: int) -> Signal:
+    """`W x` for one weight.
+
+    Args:
+        signal: the operand, its units being what is summed over.
+        matrix: row statistics of W.
+        dims: dims of the result.
+        inside: number of positions that are summed over as well (flattened maps); they must then be all of them.
+    """
+    flat = inside > 1 and count(dims, Role.POSITION) == 1
+    x = signal.value
+    mean = x.mean(1, keepdim=True)
+    spread = P.moments(x - mean) if x.shape[1] > 1 else P.ZERO
+    if flat:
+        mean = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1).reshape(P.R, 1)
+        spread = P.Moments(spread.q, spread.q, spread.s, spread.s)
+    y = mean * matrix.sums * math.sqrt(taps.valid) + P.gaussian(spread, call.key) * (matrix.energies * taps.valid).sqrt()
+    if matrix.has_mean:
+        common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
+        y = y + modes(common, "forward", call.key)
+    seen = P.moments(x)
+    if flat:
+        seen = P.Moments(seen.q, seen.q, seen.s, seen.s)
+    out_units = max(1, int(matrix.index.max()) + 1)
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        call.run.learn(weight, scale * math.sqrt(max(_weight_energy(m, seen, dims) * taps.valid, 0.0)))
+        gain = matrix.total * taps.gain
+        energy = P.Moments(m.q, 0.0, m.s, 0.0) if flat else m
+        back_x = P.cotangent(energy.times(gain), "back", call.key)
+        if matrix.has_mean:
+            around = P.centred_blocks(g)
+            coherent = P.moments(g).minus(around).plus(around.times(1 / out_units))
+            back_x = back_x + P.columns(coherent.times((matrix.mean * out_units) ** 2 * taps.valid))
+        return back_x if x.shape[1] > 1 else back_x[:, :1]
+
+    return Signal(emit(y, (signal.x, back)), call.shape, dims, dense=True)
+
+
+def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
+    """E[dW²] = N·[q_g q_x + (P−1) p_g p_x + (B−1) s_g s_x + (B−1)(P−1) o_g o_x]."""
+    batch = count(dims, Role.SAMPLE)
+    places = count(dims, Role.POSITION) * count(dims, Role.KEY)
+    return (
+        batch
+        * places
+        * (
+            g.q * x.q
+            + (places - 1) * g.p * x.p
+            + (batch - 1) * g.s * x.s
+            + (batch - 1) * (places - 1) * g.o * x.o
+        )
+    )
+
+
+ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
+
+
+def add_bias(call: Call, signal: Signal, bias: object, index: Tensor) -> Signal:
+    """Add one number per output unit."""
+    if bias is None:
+        return signal
+    if not isinstance(bias, Weight):
+        return signal.with_x(signal.x + call.signal(bias, signal.dims).x)
+    offset = per_unit(bias, index, "bias", call.key)
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        call.run.learn(bias, scale * math.sqrt(max(_weight_energy(P.moments(g), ONE, signal.dims), 0.0)))
+        return g
+
+    y = emit(signal.value + offset, (signal.x, back)) if signal.x.requires_grad else signal.x + offset
+    return signal.with_x(y)
+
+
+def as_units(signal: Signal, where: tuple[int, ...], dims: Dims, call: Call) -> Signal:
+    """The signal with the dims `where` read as units: reread if free, exchanged with positions if it must be."""
+    if signal.free:
+        return Signal(_refreshed(signal, dims, call), signal.shape, dims, free=True)
+    inside = roles(signal.dims[i] for i in where)
+    if not inside or Role.UNIT in inside or Role.POSITION not in inside:
+        return signal
+    return swap_units_and_positions(signal, call.key)
+
+
+def _refreshed(signal: Signal, dims: Dims, call: Call) -> Tensor:
+    """Independent elements under another reading of the dims (replicas alike where there is one position)."""
+    y = standard(dims, "input", call.key) * P.rms(signal.value)
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        return P.cotangent(alike(signal.dims).times(m.q), "reread", call.key)
+
+    return emit(y, (signal.x, back))
+
+
+def linear(call: Call) -> Signal:
+    """`linear(x, W, b)`: contraction over the last dim."""
+    return dense(call, call.args[0], call.arg(1, "weight"), call.arg(2, "bias"), transposed=False)
+
+
+def dense(call: Call, operand: object, weight: object, bias: object, *, transposed: bool) -> Signal:
+    """Contract the last dim of `operand` with a two-dimensional weight `[out, in]` (`[in, out]` if transposed)."""
+    if not isinstance(weight, Weight):
+        weight = _known_matrix(weight)
+    signal = call.signal(operand)
+    if len(weight.shape) == 1:
+        weight = weight.reshaped(None if weight.values is None else weight.values[None], (1, *weight.shape))
+        transposed = False
+    if len(weight.shape) > 2:
+        raise NoRuleError("its weight has more than two dims")
+    out, fan_in = weight.shape[::-1] if transposed else weight.shape
+    last = len(signal.shape) - 1
+    reading = (*signal.dims[:last], dim(signal.shape[last], Role.UNIT))
+    signal = as_units(signal, (last,), reading, call)
+    inside = count([signal.dims[last]], Role.POSITION)
+    dims = (*signal.dims[:last], dim(out, Role.UNIT))
+    real = None if weight.values is None else (weight.values.T if transposed else weight.values)
+    matrix = rows(weight, real, out, fan_in, call.key)
+    y = project(call, signal, weight, matrix, dims, Taps(1.0, 1 / fan_in), inside)
+    return add_bias(call, Signal(y.x, call.shape, dims[: len(call.shape)], dense=True), bias, matrix.index)
+
+
+def _known_matrix(value: object) -> Weight:
+    if not isinstance(value, Tensor):
+        raise NoRuleError("its weight is computed from the input")
+    flat = value.detach().to(P.DTYPE).reshape(-1)
+    return Weight("", tuple(value.shape), value, flat[:2048], learned=False)
+
+
+def valid_pairs(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> int:
+    """Number of (output, tap) pairs along one axis that meet the input."""
+    at = torch.arange(out)[:, None] * stride - pad + torch.arange(k)[None] * dilation
+    return int(((at >= 0) & (at < n)).sum())
+
+
+def _per_axis(value: object, axes: int, default: int) -> list[int]:
+    if value is None:
+        return [default] * axes
+    if isinstance(value, int):
+        return [value] * axes
+    if isinstance(value, tuple | list):
+        numbers = [int(v) for v in value]
+        return numbers * axes if len(numbers) == 1 else numbers
+    raise NoRuleError(f"its argument {value!r} is not understood")
+
+
+def _image(call: Call, operand: object, axes: int) -> Signal:
+    signal = call.signal(operand)
+    if len(signal.shape) != axes + 2:
+        raise NoRuleError("its input has no batch dim")
+    return as_units(signal, (1,), image_dims(signal.shape), call)
+
+
+def convolution(axes: int) -> Transfer:
+    """conv1d, conv2d, conv3d."""
+
+    def rule(call: Call) -> Signal:
+        weight = call.arg(1, "weight")
+        if not isinstance(weight, Weight):
+            weight = _known_matrix(weight)
+        signal = _image(call, call.args[0], axes)
+        stride = _per_axis(call.arg(3, "stride"), axes, 1)
+        dilation = _per_axis(call.arg(5, "dilation"), axes, 1)
+        groups = int(call.arg(6, "groups", 1))
+        kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
+        pad = _padding(call.arg(4, "padding", 0), kernel, dilation, axes)
+        pairs = math.prod(valid_pairs(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes))
+        taps = math.prod(kernel)
+        out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
+        frac = pairs / (taps * math.prod(o))
+        gain = pairs / taps / (signal.shape[1] * math.prod(n))
+        matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
+        dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
+        y = _grouped(call, signal, weight, matrix, dims, Taps(frac, gain), groups)
+        return add_bias(call, y, call.arg(2, "bias"), matrix.index)
+
+    return rule
+
+
+def _padding(value: object, kernel: tuple[int, ...], dilation: list[int], axes: int) -> list[int]:
+    if value == "same":
+        return [(kernel[i] - 1) * dilation[i] // 2 for i in range(axes)]
+    return [0] * axes if value == "valid" else _per_axis(value, axes, 0)
+
+
+def _space(dims: Dims, extents: tuple[int, ...]) -> tuple[Dim, ...]:
+    return tuple(dim(n, (d[0].role if d and d[0].role is not Role.UNIT else Role.POSITION)) for d, n in zip(dims, extents, strict=True))
+
+
+def _grouped(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, groups: int) -> Signal:
+    """Dense and grouped convolutions alike; few inputs per output unit leave its variance uneven."""
+    y = project(call, signal, weight, matrix, dims, taps, 1)
+    per_unit_inputs = weight.shape[1]
+    return Signal(y.x, y.shape, y.dims, dense=per_unit_inputs >= 8 or groups == 1)
+
+
+def transposed_convolution(axes: int) -> Transfer:
+    """conv_transpose1d, 2d, 3d: weight `[in, out / groups, *kernel]`."""
+
+    def rule(call: Call) -> Signal:
+        weight = call.arg(1, "weight")
+        if not isinstance(weight, Weight):
+            weight = _known_matrix(weight)
+        signal = _image(call, call.args[0], axes)
+        stride = _per_axis(call.arg(3, "stride"), axes, 1)
+        pad = _per_axis(call.arg(4, "padding"), axes, 0)
+        groups = int(call.arg(6, "groups", 1))
+        dilation = _per_axis(call.arg(7, "dilation"), axes, 1)
+        kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
+        pairs = math.prod(valid_pairs(o[i], kernel[i], stride[i], pad[i], dilation[i], n[i]) for i in range(axes))
+        taps = math.prod(kernel)
+        out = weight.shape[1] * groups
+        fan_in = weight.shape[0] // groups * taps
+        frac = pairs / (taps * math.prod(o))
+        real = None if weight.values is None else _transposed_matrix(weight.values, groups)
+        matrix = rows(weight, real, out, fan_in, call.key)
+        dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
+        gain = pairs / taps / (signal.shape[1] * math.prod(n))
+        y = project(call, signal, weight, matrix, dims, Taps(frac, gain), 1)
+        return add_bias(call, y, call.arg(2, "bias"), matrix.index)
+
+    return rule
+
+
+def _transposed_matrix(values: Tensor, groups: int) -> Tensor:
+    """`[in, out/groups, *k]` → `[out, in/groups·k]`."""
+    inputs, out = values.shape[:2]
+    grouped = values.detach().reshape(groups, inputs // groups, out, -1).transpose(1, 2)
+    return grouped.reshape(groups * out, -1)
+
+
+RULES: dict[str, Transfer] = {
+    "linear": linear,
+    "conv1d": convolution(1),
+    "conv2d": convolution(2),
+    "conv3d": convolution(3),
+    "conv_transpose1d": transposed_convolution(1),
+    "conv_transpose2d": transposed_convolution(2),
+    "conv_transpose3d": transposed_convolution(3),
+}

@@ -1,0 +1,135 @@
+"""Concatenation, stacking and writing into part of a tensor: mixtures of particles in proportion to size."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dims, Role, dim
+from gradlint.propagation.engine import Call, Ids, NoRuleError, Transfer
+from gradlint.propagation.signal import Part, Signal, emit
+from gradlint.propagation.transfer.layout import rearranged
+from gradlint.propagation.weights import Weight
+
+
+def mixture(call: Call, signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims) -> Signal:
+    """Particles of several signals side by side, each in proportion to its number of elements."""
+    order = torch.randperm(P.distinct(), generator=P.generator("mixture", call.key))
+    total = sum(sizes)
+    edges = [round(P.distinct() * sum(sizes[:i]) / total) for i in range(len(sizes) + 1)]
+    y = torch.empty(P.R, P.S, dtype=P.DTYPE)
+    parts: list[Part] = []
+    pairs = []
+    for i, signal in enumerate(signals):
+        count = edges[i + 1] - edges[i]
+        here = P.tiled(order[edges[i] : edges[i + 1]])
+        inside = torch.randperm(P.distinct(), generator=P.generator("component", call.key, i))
+        there = P.tiled(inside[:count])
+        wide = signal.x.expand(P.R, P.S)
+        y[:, here] = wide.detach()[:, there]
+        parts.extend(_components(signal, here, there))
+        pairs.append((wide, _back(here, there, call.key, i)))
+    keep = tuple(parts) if len(parts) <= 256 else ()
+    return Signal(emit(y, *pairs), shape, dims, dense=all(s.dense for s in signals), parts=keep)
+
+
+def _components(signal: Signal, here: Tensor, there: Tensor) -> list[Part]:
+    """The parts of a component that is itself a mixture, or the component as one part."""
+    if not signal.parts:
+        return [Part(here, P.moments(signal.value))] if here.numel() else []
+    out = []
+    for part in signal.parts:
+        inside = torch.isin(there, part.index)
+        if bool(inside.any()):
+            out.append(Part(here[inside], part.moments))
+    return out
+
+
+def _back(here: Tensor, there: Tensor, key: str, i: int) -> Any:
+    """The component's particles get what stands at their places; the ones left out get the like of it."""
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        whole = P.moments(g)
+        if not here.numel() or whole.q <= 0:
+            return torch.zeros(P.R, P.S, dtype=P.DTYPE)
+        ratio = float(g[:, here].square().mean()) / whole.q
+        out = P.cotangent(whole.times(ratio), "mixture", key, i)
+        out[:, there] = g[:, here]
+        return out
+
+    return back
+
+
+def _signals(call: Call, values: Any) -> list[Signal]:
+    if any(isinstance(v, Ids) for v in values):
+        raise NoRuleError("integer operands whose values are unknown")
+    known = next((v for v in values if isinstance(v, Signal) and not v.free), None)
+    known = known or next((v for v in values if isinstance(v, Signal)), None)
+    dims = known.dims if known else None
+    return [call.signal(v, dims) for v in values]
+
+
+def cat(call: Call) -> Any:
+    """cat, concat, hstack, vstack along one dim."""
+    values = [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)]
+    if any(isinstance(v, Ids) for v in values):
+        return Ids(call.shape)
+    signals = _signals(call, values)
+    axis = int(call.arg(1, "dim", call.kwargs.get("axis", 0))) % len(call.shape)
+    lead = next((s for s in signals if not s.free), signals[0])
+    role = next((s.dims[axis][0].role for s in (lead, *signals) if s.dims[axis]), None)
+    if role is None:
+        role = Role.UNIT if axis in (len(call.shape) - 1, 1 if len(call.shape) == 4 else -1) else Role.POSITION
+    dims = (*lead.dims[:axis], dim(call.shape[axis], role), *lead.dims[axis + 1 :])
+    if len(signals) == 1:
+        return rearranged(signals[0], signals[0].dims, call.shape)
+    return mixture(call, signals, [s.shape[axis] for s in signals], call.shape, dims)
+
+
+def stack(call: Call) -> Any:
+    """A new dim: units where it is the last, else positions."""
+    values = list(call.args[0])
+    if any(isinstance(v, Ids) for v in values):
+        return Ids(call.shape)
+    signals = _signals(call, values)
+    axis = int(call.arg(1, "dim", 0)) % len(call.shape)
+    role = Role.UNIT if axis == len(call.shape) - 1 else Role.POSITION
+    lead = next((s for s in signals if not s.free), signals[0])
+    dims = (*lead.dims[:axis], dim(call.shape[axis], role), *lead.dims[axis:])
+    return mixture(call, signals, [1] * len(signals), call.shape, dims)
+
+
+def setitem(call: Call) -> Any:
+    """`base[index] = value`: part of the elements are replaced."""
+    base, value = call.args[0], call.args[2]
+    if isinstance(base, Ids):
+        return base
+    if not isinstance(value, Signal | Weight):
+        value = torch.as_tensor(value, dtype=P.DTYPE) if not isinstance(value, Tensor) else value
+    lead = base if isinstance(base, Signal) else value if isinstance(value, Signal) else None
+    whole = call.signal(base, lead.dims if lead and len(lead.dims) == len(call.shape) else None)
+    part = call.signal(value, whole.dims)
+    replaced = min(_extent(call.args[1], call.shape), math.prod(call.shape))
+    rest = math.prod(call.shape) - replaced
+    dims = whole.dims if len(whole.dims) == len(call.shape) else part.dims
+    if rest == 0:
+        return Signal(part.x.expand(P.R, P.S), call.shape, dims)
+    return mixture(call, [whole, part], [rest, replaced], call.shape, dims)
+
+
+def _extent(index: Any, shape: tuple[int, ...]) -> int:
+    """Number of elements that an index names."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(not isinstance(i, int | slice | type(Ellipsis) | type(None)) for i in parts):
+        return max(1, math.prod(shape) // 2)
+    probe = torch.empty(shape, device="meta")
+    return max(1, probe[index].numel())
+
+
+RULES: dict[str, Transfer] = {
+    **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
+    "stack": stack,
+    "setitem": setitem,
+}

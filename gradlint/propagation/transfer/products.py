@@ -1,0 +1,176 @@
+"""Products of two computed tensors: matmul, bmm, einsum."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
+from gradlint.propagation.engine import Call, NoRuleError, Transfer
+from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.transfer import attention
+from gradlint.propagation.transfer.contraction import add_bias, dense
+from gradlint.propagation.weights import Weight, unit_index
+
+
+def matmul(call: Call) -> Signal:
+    """`a @ b`: with a weight a contraction, with another signal attention's scores or mixing."""
+    return product(call, call.args[0], call.arg(1, "other", call.kwargs.get("mat2")))
+
+
+def product(call: Call, a: Any, b: Any) -> Signal:
+    """`a @ b` over the last dim of `a` and the last but one of `b`."""
+    if isinstance(b, Weight | Tensor) and len(b.shape) <= 2 and isinstance(a, Signal):
+        return dense(call, a, b, None, transposed=True)
+    if isinstance(a, Weight | Tensor) and len(a.shape) == 2 and isinstance(b, Signal):
+        return _from_the_left(call, a, b)
+    left, right = call.signal(a), call.signal(b)
+    if len(right.shape) < 2 or len(left.shape) < 2:
+        raise NoRuleError("a product of vectors")
+    return contract(call, left, right)
+
+
+def _from_the_left(call: Call, matrix: Weight | Tensor, signal: Signal) -> Signal:
+    """`W @ x`: contraction over the last but one dim of x."""
+    flipped = _transposed(signal)
+    y = dense(call, flipped, matrix, None, transposed=False)
+    dims = (*y.dims[:-2], y.dims[-1], y.dims[-2]) if len(y.dims) > 1 else y.dims
+    return Signal(y.x, call.shape, dims)
+
+
+def _transposed(signal: Signal) -> Signal:
+    d, s = signal.dims, signal.shape
+    return signal.with_x(signal.x, dims=(*d[:-2], d[-1], d[-2]), shape=(*s[:-2], s[-1], s[-2]))
+
+
+def contract(call: Call, left: Signal, right: Signal) -> Signal:
+    """The last dim of `left` against the last but one of `right`."""
+    along, n = left.dims[-1], left.shape[-1]
+    if left.prob is not None and count([along], Role.KEY) > 1:
+        dims = _joined(call.shape, left.dims, right.dims[-1])
+        return attention.mix(call, left, right, left.prob, dims)
+    if count([along], Role.KEY) > 1:
+        return _over_positions(call, left, right, n)
+    reads_positions = count([right.dims[-1]], Role.POSITION) > 1 or right.free
+    if count([along], Role.POSITION) > 1 and not left.free:
+        return _over_positions(call, left, right, n)
+    if reads_positions:
+        left, key = attention._tokens(left), attention._tokens(_transposed(right))
+        dims = _joined(call.shape, left.dims, dim(right.shape[-1], Role.KEY))
+        return attention.scores(call, left, key, n, dims)
+    return _energy(call, left, right, n)
+
+
+def _joined(shape: tuple[int, ...], dims: Dims, last: Dim) -> Dims:
+    head = dims[: len(shape) - 1]
+    missing = len(shape) - 1 - len(head)
+    return (*(((),) * missing), *head, last)
+
+
+def _over_positions(call: Call, left: Signal, right: Signal, n: int) -> Signal:
+    """Σ_t a_t b_t over positions or keys without a softmax (linear attention, Gram matrices)."""
+    return _energy(call, left, right, n)
+
+
+def _energy(call: Call, left: Signal, right: Signal, n: int) -> Signal:
+    """A sum of n products of independent factors: variances multiply, means add up coherently."""
+    a, b = left.value, right.value
+    ma, mb = a.mean(1), b.mean(1)
+    ka, kb = P.moments(a), P.moments(b)
+    free = ka.product(kb).times(float(n)).minus(P.symmetrise(torch.outer(ma * mb, ma * mb)).times(float(n)))
+    mean = (n * ma * mb)[:, None]
+    y = P.gaussian(free, call.key) + mean.expand(P.R, P.S)
+    columns, rows = call.shape[-1], call.shape[-2]
+
+    def to_left(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        return P.cotangent(m.product(kb).times(float(columns)), "left", call.key)
+
+    def to_right(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        ratio = math.prod(left.shape[:-2]) / max(1, math.prod(right.shape[:-2]))
+        return P.cotangent(m.product(ka).times(float(rows) * max(ratio, 1.0)), "right", call.key)
+
+    dims = _joined(call.shape, left.dims, right.dims[-1])
+    return Signal(emit(y, (left.x, to_left), (right.x, to_right)), call.shape, dims)
+
+
+def addmm(call: Call) -> Signal:
+    """`bias + a @ b`."""
+    bias, a, b = call.args[0], call.arg(1, "mat1"), call.arg(2, "mat2")
+    y = product(call, a, b)
+    if isinstance(bias, Weight) and len(bias.shape) == 1:
+        return add_bias(call, y, bias, unit_index(bias.numel, call.key))
+    return y.with_x(y.x + call.signal(bias, y.dims).x)
+
+
+def einsum(call: Call) -> Signal:
+    """Two-operand einsum: brought to `a @ b` by looking at which letters are shared."""
+    equation = call.args[0]
+    given = call.args[1:] if not isinstance(call.args[1], tuple | list) else tuple(call.args[1])
+    if not isinstance(equation, str) or len(given) != 2 or "..." in equation:
+        raise NoRuleError(f"einsum {equation!r}")
+    inputs, _, result = equation.replace(" ", "").partition("->")
+    first, second = inputs.split(",")
+    summed = [c for c in first if c in second and c not in result]
+    if not summed:
+        raise NoRuleError(f"einsum {equation!r} sums over nothing")
+    if isinstance(given[1], Weight | Tensor) and isinstance(given[0], Signal):
+        return _einsum_weight(call, given[0], given[1], first, second, result, summed)
+    a, b = call.signal(given[0]), call.signal(given[1])
+    batch = [c for c in first if c in second and c in result]
+    rows = [c for c in first if c not in second]
+    columns = [c for c in second if c not in first]
+    left = _permuted(a, first, batch, rows, summed)
+    right = _permuted(b, second, batch, summed, columns)
+    y = contract(call, left, right)
+    names = dict(zip([*batch, *rows, *columns], [*_dims_of(a, first, [*batch, *rows]), *_dims_of(b, second, columns)], strict=True))
+    if columns and count(y.dims[-1:], Role.KEY) > 1:
+        for c in columns:
+            names[c] = tuple(Factor(f.size, Role.KEY) for f in names[c])
+    return y.with_x(y.x, dims=tuple(names[c] for c in result), shape=call.shape)
+
+
+def _dims_of(signal: Signal, letters: str, wanted: list[str]) -> list[Dim]:
+    return [signal.dims[letters.index(c)] for c in wanted]
+
+
+def _permuted(signal: Signal, letters: str, *groups: list[str]) -> Signal:
+    """Dims grouped as (batch…, rows, columns), groups merged."""
+    batch, rows, columns = groups
+    order = [letters.index(c) for c in batch]
+    merge = lambda g: tuple(f for c in g for f in signal.dims[letters.index(c)])  # noqa: E731
+    size = lambda g: math.prod(signal.shape[letters.index(c)] for c in g)  # noqa: E731
+    dims = (*(signal.dims[i] for i in order), merge(rows), merge(columns))
+    shape = (*(signal.shape[i] for i in order), size(rows), size(columns))
+    return signal.with_x(signal.x, dims=dims, shape=shape)
+
+
+def _einsum_weight(
+    call: Call, signal: Signal, weight: Weight | Tensor, first: str, second: str, result: str, summed: list[str]
+) -> Signal:
+    """einsum with a parameter: a dense contraction over the shared letters."""
+    batch = [c for c in first if c in second and c in result]
+    columns = [c for c in second if c not in first]
+    if batch or not isinstance(weight, Weight):
+        raise NoRuleError("einsum with a weight per batch element")
+    keep = [c for c in first if c not in summed]
+    flat = _permuted(signal, first, [], keep, summed)
+    flat = flat.with_x(flat.x, dims=(*(signal.dims[first.index(c)] for c in keep), flat.dims[-1]), shape=(*(signal.shape[first.index(c)] for c in keep), flat.shape[-1]))
+    order = [second.index(c) for c in (*columns, *summed)]
+    out = math.prod(weight.shape[second.index(c)] for c in columns)
+    values = None if weight.values is None else weight.values.permute(order).reshape(out, -1)
+    y = dense(call, flat, weight.reshaped(values, (out, flat.shape[-1])), None, transposed=False)
+    names: dict[str, Dim] = {c: y.dims[i] for i, c in enumerate(keep)}
+    for c in columns:
+        names[c] = dim(weight.shape[second.index(c)], Role.UNIT)
+    return y.with_x(y.x, dims=tuple(names[c] for c in result), shape=call.shape)
+
+
+RULES: dict[str, Transfer] = {
+    **dict.fromkeys("matmul bmm mm".split(), matmul),
+    **dict.fromkeys("addmm baddbmm".split(), addmm),
+    "einsum": einsum,
+}

@@ -1,0 +1,186 @@
+"""Sums and means over units, positions and samples, and the statistics built from them."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dims, Role, count
+from gradlint.propagation.engine import Call, NoRuleError, Transfer
+from gradlint.propagation.signal import Signal, emit, modes
+
+BLOCK = 16
+"""Means over fewer units than this are taken over blocks of particles; over more, the law of large numbers holds."""
+
+
+def reduced_axes(call: Call, index: int = 1) -> tuple[int, ...]:
+    """The dims that a reduction runs over, counted from the front."""
+    rank = len(call.signal(call.args[0]).shape)
+    value = call.arg(index, "dim", call.kwargs.get("axis"))
+    if value is None or (isinstance(value, tuple | list) and not value):
+        return tuple(range(rank))
+    axes = value if isinstance(value, tuple | list) else (value,)
+    if not all(isinstance(a, int) for a in axes):
+        raise NoRuleError(f"its dim {value!r} is not understood")
+    return tuple(sorted(a % rank for a in axes))
+
+
+def _result_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]) -> Dims:
+    if len(shape) == len(signal.shape):
+        return tuple(() if i in axes else d for i, d in enumerate(signal.dims))
+    return tuple(d for i, d in enumerate(signal.dims) if i not in axes)
+
+
+def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
+    """Mean over whole dims."""
+    gone = [signal.dims[i] for i in axes]
+    units = count(gone, Role.UNIT) * count(gone, Role.KEY)
+    x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
+    x = unit_mean(x, units, call.key)
+    return Signal(x, call.shape, _result_dims(signal, axes, call.shape))
+
+
+def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
+    """Mean over `n` units: of blocks of particles where n is small, else one number per replica, `[R, 1]`."""
+    if n == 1 or x.shape[1] == 1:
+        return x
+    if n < BLOCK:
+        blocks = P.S // n
+        head = x[:, : blocks * n].reshape(P.R, blocks, n).mean(2, keepdim=True).expand(P.R, blocks, n).reshape(P.R, -1)
+        rest = P.S - blocks * n
+        return torch.cat([head, head[:, :rest]], 1) if rest else head
+    v = x.detach()
+    mean = v.mean(1, keepdim=True) + modes(P.moments(v - v.mean(1, keepdim=True)).times(1 / n), "mean", *key)
+    return emit(mean, (x, lambda g, scale: g.expand(P.R, v.shape[1]) / n))
+
+
+def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
+    """Mean over positions and samples: an orthogonal projection, so the result covaries with its operand as it should."""
+    if positions * samples == 1:
+        return signal.x
+    x = signal.value
+    mean = x.mean(1, keepdim=True)
+    around = x - mean if x.shape[1] > 1 else x
+    m = P.moments(around)
+    q, p, s, o = m.q, m.p, m.s, m.o
+    if positions > 1:
+        whole = positions == signal.count(Role.POSITION)
+        q, s = p + (q - p) / positions, o + (s - o) / positions
+        p, o = (q, s) if whole else (p, o)
+    if samples > 1:
+        whole = samples == signal.count(Role.SAMPLE)
+        q, p = s + (q - s) / samples, o + (p - o) / samples
+        s, o = (q, p) if whole else (s, o)
+    y = _projected(around, m, P.Moments(q, p, s, o), call.key)
+    if x.shape[1] > 1:
+        y = y + mean
+    n = positions * samples
+    return emit(y, (signal.x, lambda g, scale: g / n))
+
+
+def _projected(x: Tensor, now: P.Moments, target: P.Moments, key: str) -> Tensor:
+    """Moments `target`, and covariance with `x` equal to them."""
+    if x.shape[1] == 1:
+        return P.reshape_moments(x, target, "mean", key, current=now)
+    gains, noise = [], []
+    for have, want in zip(now.eigenvalues(), target.eigenvalues(), strict=True):
+        gain = min(want / have, 1.0) if have > 1e-300 else 0.0
+        gains.append(gain)
+        noise.append(math.sqrt(max(want - gain * gain * have, 0.0)))
+    a, b = torch.tensor(gains, dtype=P.DTYPE)[:, None], torch.tensor(noise, dtype=P.DTYPE)[:, None]
+    return P.HADAMARD.T @ (a * (P.HADAMARD @ x) + b * P.normal("mean", key))
+
+
+def mean(call: Call) -> Signal:
+    """`mean(x, dim)`."""
+    signal = call.signal(call.args[0])
+    return mean_over(call, signal, reduced_axes(call))
+
+
+def total(call: Call) -> Signal:
+    """`sum(x, dim)`."""
+    signal = call.signal(call.args[0])
+    axes = reduced_axes(call)
+    n = math.prod(signal.shape[i] for i in axes)
+    y = mean_over(call, signal, axes)
+    return y.with_x(y.x * n)
+
+
+def variance(power: float) -> Transfer:
+    """`var` (power 1) and `std` (power ½)."""
+
+    def rule(call: Call) -> Signal:
+        signal = call.signal(call.args[0])
+        axes = reduced_axes(call)
+        m = mean_over(call, signal, axes)
+        around = signal.with_x(signal.x - m.x)
+        v = mean_over(call, around.with_x(around.x.square()), axes)
+        return v.with_x(v.x if power == 1 else v.x.clamp(min=0).add(1e-300).pow(power))
+
+    return rule
+
+
+def variance_and_mean(call: Call) -> tuple[Signal, Signal]:
+    """`var_mean`."""
+    signal = call.signal(call.args[0])
+    return variance(1)(call), mean_over(call, signal, reduced_axes(call))
+
+
+def norm(call: Call) -> Signal:
+    """Euclidean norm over dims (others: not known)."""
+    index = 2 if call.op.op in ("norm", "linalg_vector_norm", "linalg_norm") else 1
+    order = call.arg(1, "p", call.kwargs.get("ord", 2))
+    if order not in (2, 2.0, "fro", None):
+        raise NoRuleError(f"norm of order {order}")
+    signal = call.signal(call.args[0])
+    axes = reduced_axes(call, index)
+    n = math.prod(signal.shape[i] for i in axes)
+    square = mean_over(call, signal.with_x(signal.x.square()), axes)
+    return square.with_x((square.x.clamp(min=0) * n + 1e-300).sqrt())
+
+
+def extreme(call: Call) -> Any:
+    """`amax`, `amin`, `max`, `min` over dims: over units the largest particle, over positions the larger replica."""
+    if len(call.args) > 1 and isinstance(call.args[1], Signal | Tensor):
+        from gradlint.propagation.transfer.elementwise import elementwise
+
+        return elementwise(call)
+    signal = call.signal(call.args[0])
+    axes = reduced_axes(call)
+    sign = -1.0 if call.op.op in ("amin", "min", "aminmax") else 1.0
+    gone = [signal.dims[i] for i in axes]
+    x = signal.x * sign
+    if count(gone, Role.POSITION) > 1:
+        x = _largest_position(x, count(gone, Role.POSITION), call.key)
+    if count(gone, Role.UNIT) * count(gone, Role.KEY) > 1:
+        x = x.amax(1, keepdim=True)
+    result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape))
+    meta = call.node.meta.get("val")
+    return (result, None) if isinstance(meta, tuple | list) else result
+
+
+def _largest_position(x: Tensor, n: int, key: str) -> Tensor:
+    """Largest of `n` positions; its gradient goes to one position in n."""
+    v = x.detach()
+    common = v.view(2, 2, -1).mean(1, keepdim=True).expand(2, 2, v.shape[1]).reshape(P.R, -1)
+    top = common
+    for draw in range(min(n, 256)):
+        top = torch.maximum(top, common + (v - common)[:, P.permutation(key, draw)])
+    top = top.view(2, 2, -1)[:, :1].expand(2, 2, v.shape[1]).reshape(P.R, -1)
+    return emit(top, (x, lambda g, scale: P.cotangent(P.Moments(P.moments(g).q / n, 0.0, 0.0, 0.0), "max", key)))
+
+
+RULES: dict[str, Transfer] = {
+    "mean": mean,
+    "sum": total,
+    "var": variance(1.0),
+    "std": variance(0.5),
+    "var_mean": variance_and_mean,
+    "norm": norm,
+    "linalg_vector_norm": norm,
+    "linalg_norm": norm,
+    "frobenius_norm": norm,
+    **dict.fromkeys("amax amin max min".split(), extreme),
+}

@@ -1,0 +1,130 @@
+"""Parameters as transfer rules need them: row sums, row energies and single elements, from values or from a law."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dims, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter, a buffer, or something computed from them alone.
+
+    `values` is the real tensor, or None where only a `sample` of the elements' law is known (`[n]` float64).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    values: Tensor | None
+    sample: Tensor
+    learned: bool = True
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the elements."""
+        v = self.sample if self.values is None else self.values.detach().to(P.DTYPE)
+        return P.rms(v.reshape(1, -1)) if v.numel() else 0.0
+
+    def reshaped(self, values: Tensor | None, shape: Sequence[int]) -> "Weight":
+        """The same elements in another order."""
+        return Weight(self.name, tuple(shape), values, self.sample, self.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A contraction's matrix `[out, fan_in]`, seen by the particles that stand for its output units."""
+
+    sums: Tensor  # [S] sum of each row
+    energies: Tensor  # [S] sum of squares of each row
+    total: float  # ‖W‖²_F
+    mean: float
+    deviation: float
+    fan_in: int
+    index: Tensor  # [S] output unit that each particle stands for
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether the elements' mean is more than chance (then unit means add up coherently)."""
+        noise = self.deviation / math.sqrt(max(1, self.fan_in * max(1, int(self.index.max()) + 1)))
+        return abs(self.mean) > max(6 * noise, 1e-12)
+
+
+def unit_index(out: int, *key: object) -> Tensor:
+    """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks."""
+    n = P.distinct()
+    gen = P.generator("units", out, *key)
+    if out <= n:
+        return (torch.randperm(n, generator=gen) % out).repeat(P.BLOCKS)
+    return torch.randperm(out, generator=gen)[:n].repeat(P.BLOCKS)
+
+
+def rows(weight: Weight, out_first: Tensor | None, out: int, fan_in: int, *key: object) -> Rows:
+    """Rows of the matrix `out_first` (`[out, fan_in]`, real values), or of the weight's law where it is None."""
+    index = unit_index(out, *key)
+    if out_first is not None:
+        w = out_first.detach().to(P.DTYPE)
+        squares = w.square()
+        total = float(squares.sum())
+        mean = float(w.mean())
+        deviation = math.sqrt(max(total / max(1, w.numel()) - mean**2, 0.0))
+        return Rows(w.sum(1)[index], squares.sum(1)[index], total, mean, deviation, fan_in, index)
+    mean = float(weight.sample.mean())
+    square = float(weight.sample.square().mean())
+    deviation = math.sqrt(max(square - mean**2, 0.0))
+    noise = P.normal("rows", *key, rows=1)[0] if weight.sample.numel() > 1 else torch.zeros(P.S, dtype=P.DTYPE)
+    sums = fan_in * mean + math.sqrt(fan_in) * deviation * noise
+    energies = torch.full((P.S,), fan_in * square, dtype=P.DTYPE)
+    return Rows(sums, energies, square * fan_in * out, mean, deviation, fan_in, index)
+
+
+def per_unit(weight: Weight, index: Tensor | None, *key: object) -> Tensor:
+    """`[S]` elements of a one-dimensional weight, at given units or at evenly drawn ones."""
+    if weight.values is not None:
+        flat = weight.values.detach().to(P.DTYPE).reshape(-1)
+        at = index if index is not None else unit_index(flat.numel(), *key)
+        return flat[at % flat.numel()]
+    return weight.sample[drawn(weight.sample.numel(), "elements", *key)]
+
+
+def drawn(n: int, *key: object) -> Tensor:
+    """`[S]` random indices below `n`, the same in all blocks."""
+    return torch.randint(0, n, (P.distinct(),), generator=P.generator(*key)).repeat(P.BLOCKS)
+
+
+def spread(values: Tensor, shape: Sequence[int], dims: Dims, *key: object) -> Tensor:
+    """`[R, S]` elements of a concrete tensor of `shape`, whose dims have the roles of `dims` (aligned right).
+
+    Unit indices are shared by all replicas, sample indices by replicas of one sample, position indices by replicas of
+    one position; dims of size one are broadcast.
+    """
+    flat = values.detach().to(P.DTYPE) if values.dtype.is_floating_point else values.detach()
+    if flat.numel() == 1:
+        return flat.reshape(1, 1).expand(P.R, P.S)
+    offset = len(dims) - len(shape)
+    index = []
+    for i, extent in enumerate(shape):
+        role = dims[i + offset][0].role if i + offset >= 0 and dims[i + offset] else Role.UNIT
+        index.append(_indices(extent, role, i + offset, *key))
+    return flat.reshape(tuple(shape))[tuple(index)]
+
+
+def _indices(extent: int, role: Role, place: int, *key: object) -> Tensor:
+    """`[R, S]` index along one dim."""
+    if extent == 1:
+        return torch.zeros(P.R, P.S, dtype=torch.long)
+    if role in (Role.UNIT, Role.KEY):
+        return unit_index(extent, place, *key).expand(P.R, P.S)
+    pair = torch.stack([unit_index(extent, place, "first", *key), unit_index(extent, place, "second", *key)])
+    clash = pair[0] == pair[1]
+    pair[1] = torch.where(clash, (pair[1] + 1) % extent, pair[1])
+    return pair[[0, 0, 1, 1]] if role is Role.SAMPLE else pair[[0, 1, 0, 1]]
