@@ -21,7 +21,7 @@ _loaded: list[tuple[set[str], list[str]]] = []
 """Modules known before the last load, and the folders whose modules belong to it."""
 
 
-def load_module(path: str, root: str | None = None) -> Namespace:
+def load_module(path: str, root: str | None = None, *, source: str | None = None) -> Namespace:
     """Execute the definitions of a file: imports, classes, functions, assignments without calls.
 
     Everything else (calls, loops, assignments that call something) is kept back, and run only where a model that is
@@ -31,11 +31,14 @@ def load_module(path: str, root: str | None = None) -> Namespace:
     Args:
         path: the file, as locations shall carry it.
         root: the repository's root, where it is known.
+        source: the file's text, where it has been read already (or comes from somewhere else, an editor's buffer say).
 
     Raises:
         AnalysisError: stage "parse" where the file is no Python, stage "import" where a definition raises.
     """
-    tree = _parse(path)
+    tree = _parse(path, source)
+    if source is not None:  # an entry without a time is never checked against the disk
+        linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     file = Path(path).resolve()
     folders = search_path(file, root)
     if _loaded:
@@ -51,10 +54,11 @@ def load_module(path: str, root: str | None = None) -> Namespace:
         return _execute(path, tree, name, folders, outside, stubbed=False)
 
 
-def _parse(path: str) -> ast.Module:
+def _parse(path: str, source: str | None) -> ast.Module:
     try:
-        with tokenize.open(path) as stream:
-            source = stream.read()
+        if source is None:
+            with tokenize.open(path) as stream:
+                source = stream.read()
         return ast.parse(source, filename=path)
     except SyntaxError as error:
         place = Location(path, error.lineno or 1, max(error.offset or 1, 1))

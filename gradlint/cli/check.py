@@ -14,6 +14,7 @@ from gradlint.cli.usage import reported
 from gradlint.config import Config
 from gradlint.core.report import Report
 from gradlint.gate.decision import exit_code
+from gradlint.report.style import remember
 
 
 @click.command("check")
@@ -44,7 +45,10 @@ def command(paths: tuple[str, ...], **given: Any) -> int:
 def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Config]:
     name = given["stdin_filename"] or "stdin.py"
     config = options.config_of([name if path == "-" else path for path in paths], given)
-    stdin = (name, sys.stdin.read()) if "-" in paths else None
+    stdin = None
+    if "-" in paths:
+        stdin = (name, sys.stdin.read())
+        remember(*stdin)
     bar = Bar()
     try:
         return engine.check(paths, config, progress=bar, stdin=stdin), config

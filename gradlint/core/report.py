@@ -32,6 +32,7 @@ class Skipped:
 
     path: str
     line: int
+    """0 where there is no such file at all."""
     name: str
     reason: str
     remedy: str = ""

@@ -87,7 +87,7 @@ def _target(given: str) -> Job | Skipped:
         return _missing(place)
     origin = _module_file(place)
     if origin is None:
-        return Skipped(given, 1, name, f'there is no module "{place}" that could be imported from here', fatal=True)
+        return Skipped(given, 0, name, f'there is no module "{place}" that could be imported from here', fatal=True)
     return Job(_absolute(Path(origin)), _relative(origin), names=(name,), module=place)
 
 
@@ -117,7 +117,7 @@ def _missing(given: str) -> Skipped:
     remedy = (
         f'did you mean "{parent / close}"?' if close else "name a file, a directory, file.py:Class or pkg.mod:Class"
     )
-    return Skipped(given, 1, "", f'there is no file or directory "{given}"', remedy, fatal=True)
+    return Skipped(given, 0, "", f'there is no file or directory "{given}"', remedy, fatal=True)
 
 
 def _walk(folder: Path, config: Config) -> Iterator[Job]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
@@ -110,10 +110,11 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
         worker.close()
     assert isinstance(answer, Table)
     for item in answer.skipped:
+        item = Shown(jobs).skipped(item)
         place = Location(item.path, item.line)
         raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
     assert answer.table is not None
-    return answer.table
+    return replace(answer.table, model=Shown(jobs).model(answer.table.model))
 
 
 def base_folder(paths: Sequence[str]) -> Path:

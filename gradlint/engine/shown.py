@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gradlint.core.finding import Finding
 from gradlint.core.location import Site
-from gradlint.core.report import Report
+from gradlint.core.report import ModelSummary, Report, Skipped
 from gradlint.engine.collect import Job
 
 
@@ -24,17 +24,39 @@ class Shown:
         full = Path(path)
         return str(full.relative_to(self._here)) if full.is_relative_to(self._here) else path
 
+    def text(self, text: str, path: str) -> str:
+        """A sentence that may name a file by its absolute path."""
+        return text.replace(path, self.path(path)) if len(path) > 1 else text
+
     def finding(self, finding: Finding) -> Finding:
-        """A finding with all of its sites rewritten."""
-        sites = tuple(Site(replace(s.location, path=self.path(s.location.path)), s.label) for s in finding.sites)
-        return replace(finding, sites=sites)
+        """A finding with all of its sites rewritten, and what it says of them."""
+        own = finding.location.path
+        return replace(
+            finding,
+            message=self.text(finding.message, own),
+            sites=tuple(
+                Site(replace(site.location, path=self.path(site.location.path)), self.text(site.label, own))
+                for site in finding.sites
+            ),
+            remedies=tuple(replace(remedy, edit=self.text(remedy.edit, own)) for remedy in finding.remedies),
+            notes=tuple(self.text(note, own) for note in finding.notes),
+        )
+
+    def skipped(self, item: Skipped) -> Skipped:
+        """What was left out, with its path rewritten."""
+        reason, remedy = self.text(item.reason, item.path), self.text(item.remedy, item.path)
+        return replace(item, path=self.path(item.path), reason=reason, remedy=remedy)
+
+    def model(self, model: ModelSummary) -> ModelSummary:
+        """A model with its path rewritten."""
+        return replace(model, path=self.path(model.path))
 
     def report(self, report: Report) -> Report:
         """A report with every path rewritten."""
         return replace(
             report,
             findings=tuple(self.finding(finding) for finding in report.findings),
-            models=tuple(replace(model, path=self.path(model.path)) for model in report.models),
-            skipped=tuple(replace(item, path=self.path(item.path)) for item in report.skipped),
+            models=tuple(self.model(model) for model in report.models),
+            skipped=tuple(self.skipped(item) for item in report.skipped),
             suppressed=tuple(replace(item, finding=self.finding(item.finding)) for item in report.suppressed),
         )

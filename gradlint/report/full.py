@@ -149,15 +149,18 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
     """What was not analysed and why; models that a GL001 above tells of are only counted."""
     told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
     listed = [item for item in report.skipped if style.show_skipped or _is_news(item, told, report)]
-    total = len(report.models) + len(report.unanalysed)
-    if report.unanalysed and report.models:
-        yield [(f"Not analysed: {len(report.unanalysed)} of {count(total, 'model')}.", "bold yellow")]
+    models = sum(1 for item in report.unanalysed if item.name)
+    files = len(report.unanalysed) - models
+    parts = [f"{models} of {count(len(report.models) + models, 'model')}"] if models else []
+    parts += [count(files, "file")] if files else []
+    if parts:
+        yield [(f"Not analysed: {', '.join(parts)}.", "bold yellow")]
     for model in report.models:
         if model.unknown_operators:
             names = ", ".join(model.unknown_operators)
             yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} (operators not known: {plain(names)})", "")]
     for item in listed:
-        where = f"{plain(item.path)}:{item.line}" if item.path else "gradlint"
+        where = plain(f"{item.path}:{item.line}" if item.line else item.path)
         name = f" {plain(item.name)}" if item.name else ""
         label, color = ("not analysed: ", "yellow") if item.is_model else ("skipped: ", "dim")
         yield [(label, color), (f"{where}{name}: {plain(item.reason)}", "")]

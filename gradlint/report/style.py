@@ -21,6 +21,11 @@ def from_disk(path: str, line: int) -> str:
     return linecache.getline(path, line).rstrip("\n")
 
 
+def remember(path: str, text: str) -> None:
+    """Let code frames show a text that lies in no file (standard input)."""
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """How the text formats render."""
@@ -73,7 +78,8 @@ def summary_line(report: Report) -> str:
         for severity, noun in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note"))
         if report.count(severity)
     ]
-    models, files = count(len(report.models), "model"), count(report.files, "file")
+    failed = sum(1 for item in report.unanalysed if item.name)
+    models, files = count(len(report.models) + failed, "model"), count(report.files, "file")
     if parts:
         text = f"Found {', '.join(parts)} in {models} ({files})."
     elif report.models:

@@ -171,7 +171,7 @@ def _namespace(path: str, source: str) -> Namespace:
     key = (path, hash(source))
     if key not in _namespaces:
         _namespaces.clear()
-        _namespaces[key] = building.load_module(path)
+        _namespaces[key] = building.load_module(path, source=source)
     return _namespaces[key]
 
 

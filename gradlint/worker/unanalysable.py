@@ -1,33 +1,27 @@
 """The one place where GL001 is made: a model, or a file, that could not be analysed."""
 
+import sys
 from pathlib import Path
 
 from gradlint.core.errors import AnalysisError
-from gradlint.core.finding import Finding, Severity
+from gradlint.core.finding import Finding, Remedy, Severity
 from gradlint.core.location import Location, Site
 from gradlint.core.report import Skipped
 from gradlint.core.target import Target
 from gradlint.registry import UNANALYSABLE
 from gradlint.worker.messages import TargetResult
 
-_LABELS = {
-    "read": "cannot be read",
-    "parse": "cannot be parsed",
-    "import": "raised while the file was loaded",
-    "build": "raised while the model was built",
-    "feed": "raised while the model was fed",
-    "trace": "raised while the forward pass was traced",
-}
-
 
 def unanalysable(error: AnalysisError, target: Target, *, fatal: bool = False) -> TargetResult:
     """GL001 and the entry among what was skipped, for a target that an error keeps from being analysed."""
-    where = error.location or Location(target.path, max(1, target.line))
+    model = Location(target.path, max(1, target.line))
+    where = error.location or model
     remedy = error.remedy or default_remedy(error.stage, target)
     subject = f"{target.name}: " if target.name else ""
-    sites = [Site(where, _LABELS.get(error.stage, ""))]
-    if target.name and (where.path, where.line) != (target.path, target.line):
-        sites.append(Site(Location(target.path, max(1, target.line)), "the model"))
+    is_elsewhere = (where.path, where.line) != (model.path, model.line)
+    sites = [Site(where, "stopped here" if is_elsewhere else "")]
+    if target.name and is_elsewhere:
+        sites.append(Site(model))
     code, name = UNANALYSABLE
     finding = Finding(
         code,
@@ -37,7 +31,7 @@ def unanalysable(error: AnalysisError, target: Target, *, fatal: bool = False) -
         tuple(sites),
         model=target.name,
         predicted={"stage": error.stage},
-        notes=(f"what would help: {remedy}",) if remedy else (),
+        remedies=(Remedy(remedy, ""),) if remedy else (),
     )
     skipped = Skipped(where.path, where.line, target.name, error.message, remedy, fatal=fatal, stage=error.stage)
     return TargetResult((finding,), skipped=(skipped,))
@@ -50,4 +44,7 @@ def default_remedy(stage: str, target: Target) -> str:
         return f"say how it is built: {entry}, args = [...], kwargs = {{...}}"
     if stage == "feed":
         return f"say what it takes: {entry}, inputs = [[4, 3, 32, 32]]"
+    if stage == "parse":
+        version = ".".join(map(str, sys.version_info[:2]))
+        return f"mend that line, or leave the file out: --exclude {Path(target.path).name} (read as Python {version})"
     return ""
