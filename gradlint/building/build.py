@@ -1,7 +1,6 @@
 """Build a target: with real tensors where it is small, without memory where it is large."""
 
 import inspect
-from dataclasses import replace
 
 from torch import nn
 
@@ -79,7 +78,6 @@ def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Lo
 
 
 def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
-    from gradlint.building.large import build_large
+    from gradlint.building.large import build_large  # imports torch._dynamo and sympy: a second of CPU
 
-    built = build_large(target, namespace)
-    return replace(built, built=target.built)
+    return build_large(target, namespace, lambda model: class_location(model, target, namespace))

@@ -85,10 +85,8 @@ RESHAPING = frozenset(
 )
 """Methods after which a model's output is still the model's output."""
 
-MODEL_WRAPPERS = frozenset(["DataParallel", "DistributedDataParallel", "compile", "script"])
-MODEL_METHODS = frozenset(
-    ["to", "cuda", "cpu", "train", "eval", "double", "float", "half", "apply", "requires_grad_", "xpu", "share_memory"]
-)
+MODEL_WRAPPERS = frozenset("DataParallel DistributedDataParallel compile script".split())  # noqa: SIM905
+MODEL_METHODS = frozenset("to cuda cpu train eval double float half apply requires_grad_ xpu share_memory".split())  # noqa: SIM905
 
 
 def loss_name(dotted: str) -> str:

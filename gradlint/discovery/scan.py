@@ -13,7 +13,7 @@ from gradlint.discovery.roots import principal
 from gradlint.discovery.usage import Follower, Notebook, returned_names
 from gradlint.discovery.values import Candidate, FileScan
 
-_SGD = frozenset(["SGD", "ASGD", "LBFGS", "Rprop"])
+_SGD = frozenset("SGD ASGD LBFGS Rprop".split())  # noqa: SIM905
 _MODEL_PARAMETERS = ("model", "net", "network", "self.model", "self.net")
 
 

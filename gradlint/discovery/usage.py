@@ -3,10 +3,9 @@
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 from gradlint.core.target import InputSpec, LossUse, TargetKind
-from gradlint.discovery.candidates import is_torch_module
+from gradlint.discovery.expressions import constructor_arguments, inlined
 from gradlint.discovery.flow_values import (
     MODEL_METHODS,
     MODEL_WRAPPERS,
@@ -18,7 +17,9 @@ from gradlint.discovery.flow_values import (
     loss_function,
     loss_name,
 )
-from gradlint.discovery.literals import Unreadable, evaluate, read_input
+from gradlint.discovery.inputs import read_input
+from gradlint.discovery.literals import UnreadableError
+from gradlint.discovery.modules import is_torch_module
 from gradlint.discovery.names import Names, mentions
 from gradlint.discovery.values import Candidate, Construction
 
@@ -80,31 +81,34 @@ class Follower:
             self._statement(statement)
 
     def _statement(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            return
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            self._assignment(statement)
+        else:
+            for child in ast.iter_child_nodes(statement):
+                if isinstance(child, ast.expr) and child is not getattr(statement, "target", None):
+                    self.value(child)
+                elif isinstance(child, ast.withitem):
+                    self.value(child.context_expr)
+        if isinstance(statement, ast.AugAssign | ast.For | ast.AsyncFor):
+            self._forget(statement.target)
+        for name in ("body", "orelse", "finalbody"):
+            self.follow(getattr(statement, name, []))
+        for handler in getattr(statement, "handlers", []):
+            self.follow(handler.body)
+
+    def _assignment(self, statement: ast.Assign | ast.AnnAssign) -> None:
         match statement:
-            case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef():
-                return
+            case ast.Assign(targets=[ast.Tuple(elts=left)], value=ast.Tuple(elts=right)) if len(left) == len(right):
+                for target, value in zip(left, right, strict=True):
+                    self._bind(target, value, self.value(value))
             case ast.Assign(targets=targets, value=value):
                 result = self.value(value)
                 for target in targets:
                     self._bind(target, value, result)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 self._bind(target, value, self.value(value))
-            case ast.AugAssign(target=target, value=value):
-                self.value(value)
-                self._forget(target)
-            case ast.For(target=target, iter=iterated):
-                self.value(iterated)
-                self._forget(target)
-            case _:
-                for child in ast.iter_child_nodes(statement):
-                    if isinstance(child, ast.expr):
-                        self.value(child)
-                    elif isinstance(child, ast.withitem):
-                        self.value(child.context_expr)
-        for name in ("body", "orelse", "finalbody"):
-            self.follow(getattr(statement, name, []))
-        for handler in getattr(statement, "handlers", []):
-            self.follow(handler.body)
 
     def _bind(self, target: ast.expr, node: ast.expr, value: Value) -> None:
         key = _key(target)
@@ -112,18 +116,17 @@ class Follower:
             if self.top and value is None and key in self.notebook.candidates:
                 value = self._instance(key, node.lineno)
             self.values[key] = value
+            before = self.scope.get(key)
+            if before is not None and key in mentions(node):  # x = x.to(device)
+                node = inlined(node, {key: before})
             self.scope[key] = node
             self.local[key] = node
             self._name_construction(key, value)
         elif isinstance(target, ast.Tuple | ast.List):
-            pairs = node.elts if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == len(target.elts) else []
-            for index, element in enumerate(target.elts):
-                if pairs:
-                    self._bind(element, pairs[index], self.value(pairs[index]))
-                else:
-                    self._forget(element)
-                    if isinstance(value, OutputValue) and _key(element):
-                        self.values[_key(element)] = value
+            for element in target.elts:
+                self._forget(element)
+                if isinstance(value, OutputValue) and _key(element):
+                    self.values[_key(element)] = value
 
     def _instance(self, name: str, line: int) -> Value:
         """A module-level name bound to layers of torch itself is a model of its own name."""
@@ -148,34 +151,31 @@ class Follower:
 
     def value(self, node: ast.expr) -> Value:
         """What an expression stands for; notes every construction, feed and loss on the way."""
-        match node:
-            case ast.Name() | ast.Attribute() if _key(node) in self.values and self.values[_key(node)] is not None:
-                return self.values[_key(node)]
-            case ast.Name(id=name) if name in self.returned and self.owner:
-                return OutputValue(self.owner)
-            case ast.Call():
-                return self._call(node)
-            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.NamedExpr(value=inner):
-                value = self.value(inner)
-                return value if isinstance(value, OutputValue) or isinstance(node, ast.NamedExpr) else None
-            case ast.Await(value=inner) | ast.Starred(value=inner):
-                return self.value(inner)
-            case ast.IfExp(body=yes, orelse=no):
-                return self.value(yes) or self.value(no)
-            case ast.BinOp(left=left, right=right):
-                sides = [self.value(left), self.value(right)]
-                output = next((side for side in sides if isinstance(side, OutputValue)), None)
-                return output and replace(output, through=(*output.through, "arithmetic"))
-            case ast.Lambda() | ast.ListComp() | ast.GeneratorExp() | ast.SetComp() | ast.DictComp():
-                return None
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.expr):
-                self.value(child)
+        known = self.values.get(_key(node))
+        if known is not None:
+            return known
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        if isinstance(node, ast.Name):
+            return OutputValue(self.owner) if self.owner and node.id in self.returned else None
+        return self._compound(node)
+
+    def _compound(self, node: ast.expr) -> Value:
+        """A part of an output is an output; so is one of two alternatives, and what arithmetic makes of one."""
+        if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
+            return None
+        parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+        output = next((part for part in parts if isinstance(part, OutputValue)), None)
+        if isinstance(node, ast.BinOp):
+            return output and replace(output, through=(*output.through, "arithmetic"))
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            return parts[0] if isinstance(parts[0], OutputValue) else None
+        if isinstance(node, ast.IfExp | ast.Await | ast.Starred | ast.NamedExpr):
+            return next((part for part in parts if part is not None), None)
         return None
 
     def _call(self, call: ast.Call) -> Value:
-        names = self.notebook.names
-        dotted = names.dotted(call.func)
+        dotted = self.notebook.names.dotted(call.func)
         if isinstance(call.func, ast.Name) and self._builds(call.func.id):
             self._arguments(call)
             return self._construct(call, call.func.id)
@@ -185,14 +185,21 @@ class Follower:
             return loss
         if loss_function(dotted):
             return self._judge(call, LossValue(loss_function(dotted), 0, 0))
-        if isinstance(call.func, ast.Attribute):
-            return self._method(call, call.func, dotted)
-        function = self.value(call.func)
+        function = self.value(call.func) if not isinstance(call.func, ast.Attribute) else self._whole(call.func)
         if isinstance(function, ModelValue):
             return self._feed(call, function)
         if isinstance(function, LossValue):
             return self._judge(call, function)
-        return self._plain(call, dotted)
+        return (
+            self._method(call, call.func, dotted) if isinstance(call.func, ast.Attribute) else self._plain(call, dotted)
+        )
+
+    def _whole(self, function: ast.Attribute) -> Value:
+        """What `self.net` stands for, or the model whose `forward` is called by name."""
+        if function.attr in ("forward", "__call__"):
+            receiver = self.value(function.value)
+            return receiver if isinstance(receiver, ModelValue) else None
+        return self.values.get(_key(function))
 
     def _builds(self, name: str) -> bool:
         candidate = self.notebook.candidates.get(name)
@@ -213,14 +220,7 @@ class Follower:
         return None
 
     def _method(self, call: ast.Call, function: ast.Attribute, dotted: str) -> Value:
-        whole = self.values.get(_key(function))
-        if isinstance(whole, ModelValue):
-            return self._feed(call, whole)
-        if isinstance(whole, LossValue):
-            return self._judge(call, whole)
         receiver = self.value(function.value)
-        if isinstance(receiver, ModelValue) and function.attr in ("forward", "__call__"):
-            return self._feed(call, receiver)
         if isinstance(receiver, ModelValue) and function.attr in MODEL_METHODS:
             return receiver
         if isinstance(receiver, OutputValue):
@@ -250,46 +250,10 @@ class Follower:
     def _construct(self, call: ast.Call, name: str) -> Value:
         if not self.records or self.owner:
             return ModelValue(name)
-        args, kwargs = self._constructor_arguments(call)
+        args, kwargs = constructor_arguments(call, self.scope, {} if self.top else self.local, self.notebook.names)
         made = Construction(name, call.lineno, args, kwargs, at_module_level=self.top)
         self.notebook.constructions.append(made)
         return ModelValue(name, len(self.notebook.constructions) - 1)
-
-    def _constructor_arguments(self, call: ast.Call) -> tuple[tuple[Any, ...] | None, dict[str, Any]]:
-        try:
-            args = tuple(item for argument in call.args for item in self._argument(argument))
-            kwargs: dict[str, Any] = {}
-            for keyword in call.keywords:
-                if keyword.arg is None:
-                    raise Unreadable
-                (kwargs[keyword.arg],) = self._argument(keyword.value)
-        except Unreadable:
-            return None, {}
-        return args, kwargs
-
-    def _argument(self, node: ast.expr) -> list[Any]:
-        """One constructor argument: its literal value, else an expression that building can evaluate."""
-        if isinstance(node, ast.Starred):
-            unpacked = evaluate(node.value, self.scope)
-            if not isinstance(unpacked, tuple | list):
-                raise Unreadable
-            return list(unpacked)
-        try:
-            return [evaluate(node, self.scope)]
-        except Unreadable:
-            return [{"expression": self._expression(node)}]
-
-    def _expression(self, node: ast.expr) -> str:
-        """Source text in which local names are replaced by what they were assigned."""
-        text = ast.unparse(
-            _Inline(self.local if not self.top else {}).visit(ast.parse(ast.unparse(node), mode="eval").body)
-        )
-        if any(isinstance(leaf, ast.Lambda | ast.Await | ast.Yield) for leaf in ast.walk(node)):
-            raise Unreadable
-        known = self.notebook.names.top | _SAFE_BUILTINS
-        if len(text) > 2000 or any(name not in known for name in mentions(ast.parse(text, mode="eval"))):
-            raise Unreadable
-        return text
 
     def _feed(self, call: ast.Call, model: ModelValue) -> Value:
         self._arguments(call)
@@ -305,51 +269,9 @@ class Follower:
         try:
             specs = [read_input(argument, self.scope, self.notebook.names) for argument in call.args]
             specs += [read_input(k.value, self.scope, self.notebook.names, k.arg or "") for k in call.keywords]
-        except (Unreadable, IndexError):
+        except (UnreadableError, IndexError):
             return None
         return tuple(specs) if any(spec.dtype != "literal" for spec in specs) else None
-
-
-_SAFE_BUILTINS = frozenset(
-    [
-        "dict",
-        "list",
-        "tuple",
-        "set",
-        "int",
-        "float",
-        "bool",
-        "str",
-        "range",
-        "len",
-        "max",
-        "min",
-        "sum",
-        "True",
-        "False",
-        "None",
-    ]
-)
-
-
-class _Inline(ast.NodeTransformer):
-    """Replaces local names by the expressions that they were assigned, a few levels deep."""
-
-    def __init__(self, local: dict[str, ast.expr], depth: int = 5) -> None:
-        self.local = local
-        self.depth = depth
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        bound = self.local.get(node.id)
-        if bound is None:
-            return node
-        if self.depth == 0:
-            raise Unreadable
-        copy = ast.parse(ast.unparse(bound), mode="eval").body
-        rest = {name: expression for name, expression in self.local.items() if name != node.id}
-        inlined = _Inline(rest, self.depth - 1).visit(copy)
-        assert isinstance(inlined, ast.AST)
-        return inlined
 
 
 def _key(node: ast.AST) -> str:
@@ -365,8 +287,9 @@ def returned_names(function: ast.FunctionDef) -> Iterator[str]:
     """Names that a function returns, on their own or in a tuple or dictionary."""
     for node in ast.walk(function):
         if isinstance(node, ast.Return) and node.value is not None:
-            value = node.value
-            parts = (
-                value.elts if isinstance(value, ast.Tuple) else value.values if isinstance(value, ast.Dict) else [value]
-            )
+            parts = [node.value]
+            if isinstance(node.value, ast.Tuple | ast.List):
+                parts = node.value.elts
+            elif isinstance(node.value, ast.Dict):
+                parts = node.value.values
             yield from (part.id for part in parts if isinstance(part, ast.Name))
