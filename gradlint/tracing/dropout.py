@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from gradlint.tracing.names import canonical
+from gradlint.tracing.leaves import tensors
+from gradlint.tracing.names import canonical, is_inplace
 from gradlint.tracing.patches import builtins_only
 
 DROPOUTS = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "native_dropout"})
@@ -80,18 +81,31 @@ def _drops(module: nn.Module) -> bool:
 
 
 class _Undropping(TorchFunctionMode):
+    def __init__(self, before_write: Callable[[torch.Tensor], None] | None) -> None:
+        super().__init__()
+        self._before_write = before_write
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        func, args, kwargs = undropped(func, canonical(func), args, kwargs or {})
+        kwargs = kwargs or {}
+        if self._before_write is not None and is_inplace(func, kwargs):
+            for tensor in tensors((args[:1], kwargs.get("out"))):
+                self._before_write(tensor)
+        func, args, kwargs = undropped(func, canonical(func), args, kwargs)
         return func(*args, **kwargs)
 
 
 @contextmanager
-def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Run a model in training mode with dropout, DropPath, stochastic depth and `bernoulli_` masks as identity."""
+def without_dropout(model: nn.Module, before_write: Callable[[torch.Tensor], None] | None = None) -> Iterator[None]:
+    """Run a model in training mode with dropout, DropPath, stochastic depth and `bernoulli_` masks as identity.
+
+    Args:
+        model: its dropout modules are in evaluation mode meanwhile.
+        before_write: called with each tensor that an operator is about to write in place.
+    """
     with ExitStack() as stack:
         stack.enter_context(drop_modules_in_eval(model))
         stack.enter_context(builtins_only())
-        stack.enter_context(_Undropping())
+        stack.enter_context(_Undropping(before_write))
         yield

@@ -15,6 +15,17 @@ class Backups:
 
     def __init__(self) -> None:
         self._copies: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+        self._watched: set[int] = set()
+
+    def watch(self, tensor: torch.Tensor) -> None:
+        """Mark a tensor whose memory is to be kept if something is about to write it (see `before_write`)."""
+        if tensor.layout is torch.strided:
+            self._watched.add(tensor.untyped_storage()._cdata)
+
+    def before_write(self, tensor: torch.Tensor) -> None:
+        """Copy the memory of a watched tensor, or of a view of one."""
+        if tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._watched:
+            self.keep(tensor)
 
     def keep(self, tensor: torch.Tensor) -> None:
         """Copy the whole storage that `tensor` lies in, once. Fake and sparse tensors have none to copy."""
@@ -37,7 +48,7 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
     """Keep attributes, buffers, training flags and gradients of a model; put them back at the end, also after errors.
 
     The forward pass may replace attributes (`self.hidden = h`), write buffers (batch-norm statistics) and set `.grad`.
-    Parameters are expected not to be written; whoever sees a write coming calls `Backups.keep` first.
+    Parameters and tensors kept as plain attributes are copied only when a write is seen coming: `Backups.before_write`.
     """
     modules = list(model.modules())
     attributes = [(module, dict(module.__dict__)) for module in modules]
@@ -48,6 +59,10 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
     backups = Backups()
     for buffer in model.buffers():
         backups.keep(buffer)
+    for module in modules:
+        for value in (*module._parameters.values(), *module.__dict__.values()):
+            if isinstance(value, torch.Tensor):
+                backups.watch(value)
     try:
         yield backups
     finally:

@@ -1,0 +1,298 @@
+"""One real forward and backward pass over a live model, watched at the exit of every module."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from gradlint.core.flow import Flow, ModuleFlow, ParameterFlow
+from gradlint.tracing.dropout import without_dropout
+from gradlint.tracing.leaves import first_floating, output_leaves, tensors
+from gradlint.tracing.naming import Names, names_of
+from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through
+from gradlint.tracing.preserve import preserved, random_state
+from gradlint.tracing.reach import leaves_of
+
+Loss = Callable[[list[torch.Tensor]], torch.Tensor]
+
+
+def norm(tensor: torch.Tensor) -> float:
+    """Euclidean norm over all elements, summed in double precision; sparse gradients count their values."""
+    values = tensor.detach()
+    if values.layout is not torch.strided:
+        values = values.coalesce().values() if values.layout is torch.sparse_coo else values.to_dense()
+    wide = torch.complex128 if values.is_complex() else torch.float64
+    return float(torch.linalg.vector_norm(values, dtype=wide))
+
+
+def rms(tensor: torch.Tensor) -> float:
+    """Root mean square over the elements; 0 for an empty tensor."""
+    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
+
+
+def decades(reference: float | None, value: float | None) -> float | None:
+    """log10(reference / value): infinite where nothing arrives, None where either is not known."""
+    if reference is None or value is None or not reference > 0 or math.isnan(value):
+        return None
+    if value == 0:
+        return math.inf
+    return math.log10(reference) - math.log10(value) if math.isfinite(value) and math.isfinite(reference) else None
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of one module: norms of what it returned and of the gradient that came back to it."""
+
+    path: str
+    numel: int = 0
+    activation: float | None = None
+    gradient: float | None = None
+    correlation: float | None = None
+
+
+class Watch:
+    """Collects the calls of a model's modules.
+
+    Args:
+        names: the model's names.
+        batch: size of the batch, for the correlation between samples; None leaves that out.
+    """
+
+    def __init__(self, names: Names, batch: int | None = None) -> None:
+        self.calls: list[Call] = []
+        self.handles: list[RemovableHandle] = []
+        self._names = names
+        self._batch = batch
+
+    def around(self, module: nn.Module, run: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
+        """Run a module and look at the first floating tensor that it returns, as returned."""
+        path = self._names.modules.get(id(module))
+        result = run()
+        if path is None:
+            return result
+        call = Call(path)
+        self.calls.append(call)
+        with torch._C.DisableTorchFunction():
+            returned = first_floating(result)
+            if returned is not None:
+                self._look(call, returned)
+        return result
+
+    def _look(self, call: Call, tensor: torch.Tensor) -> None:
+        call.numel = tensor.numel()
+        call.activation = norm(tensor)
+        call.gradient = 0.0
+        if self._batch is not None:
+            call.correlation = sample_correlation(tensor.detach(), self._batch)
+        if tensor.requires_grad:
+            self.handles.append(self.watch(tensor, lambda value: setattr(call, "gradient", value)))
+
+    @staticmethod
+    def watch(tensor: torch.Tensor, note: Callable[[float], None]) -> RemovableHandle:
+        """Note the norm of the gradient that arrives at `tensor` as it is now, whatever is written into it later."""
+        handle: RemovableHandle = tensor.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: note(norm(gradient))
+        )
+        return handle
+
+    def release(self) -> None:
+        """Take the hooks off again: some may stand on the user's own leaves."""
+        for handle in self.handles:
+            handle.remove()
+
+
+def sample_correlation(x: torch.Tensor, batch: int) -> float | None:
+    """Correlation between two samples after the mean over everything is removed; None for fewer than two samples.
+
+    Args:
+        x: activations, the batch in the first dimension of that size.
+        batch: number of samples.
+    """
+    dim = next((d for d, size in enumerate(x.shape) if size == batch), None)
+    if dim is None or batch < 2 or x.is_complex():
+        return None
+    rows = x.double().movedim(dim, 0).reshape(batch, -1)
+    rows = rows - rows.mean()
+    own = float(rows.pow(2).mean())
+    cross = float((rows.sum(0).pow(2) - rows.pow(2).sum(0)).mean()) / (batch * (batch - 1))
+    return cross / own if own > 1e-30 and math.isfinite(own) else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one pass has shown."""
+
+    calls: tuple[Call, ...]
+    outputs: tuple[torch.Tensor, ...]
+    """The floating outputs, detached."""
+    gradients: Mapping[str, torch.Tensor | None]
+    """Gradient of each parameter by its first name; None where autograd gives none."""
+    values: Mapping[str, float]
+    """RMS of each parameter."""
+    output_gradient: float
+    """RMS of the gradient at the floating outputs."""
+    trainable: frozenset[str] = field(default=frozenset())
+
+    def flow(self) -> Flow:
+        """The figures as a `Flow`."""
+        return Flow(
+            module_flows={path: self.module(path) for path in dict.fromkeys(call.path for call in self.calls)},
+            parameter_flows={name: ParameterFlow(self.parameter(name), value) for name, value in self.values.items()},
+            output_gradient_rms=self.output_gradient,
+            parametrised=frozenset(name.rpartition(".")[0] for name in self.values),
+        )
+
+    def parameter(self, name: str) -> float:
+        """RMS of a parameter's gradient, 0 where there is none."""
+        gradient = self.gradients.get(name)
+        return 0.0 if gradient is None else rms(gradient)
+
+    def module(self, path: str) -> ModuleFlow:
+        """A module's figures, its calls pooled."""
+        calls = [call for call in self.calls if call.path == path]
+        activation, gradient = _pooled(calls, "activation"), _pooled(calls, "gradient")
+        return ModuleFlow(activation, gradient, decades(self.output_gradient, gradient), len(calls))
+
+    def correlation(self, path: str) -> float | None:
+        """Correlation between samples at a module's last call."""
+        return next((call.correlation for call in reversed(self.calls) if call.path == path), None)
+
+
+def _pooled(calls: Iterable[Call], figure: str) -> float | None:
+    seen = [call for call in calls if getattr(call, figure) is not None]
+    numel = sum(call.numel for call in seen)
+    if not seen:
+        return None
+    return math.hypot(*(getattr(call, figure) for call in seen)) / math.sqrt(numel) if numel else 0.0
+
+
+@contextmanager
+def measuring(model: nn.Module, seed: int, inputs: Any = ()) -> Iterator[Names]:
+    """The conditions under which everything is measured, and everything as it was afterwards.
+
+    Training mode, dropout as identity, checkpoints run through, gradients on, generators seeded.
+    """
+    with ExitStack() as stack:
+        backups = stack.enter_context(preserved(model))
+        for tensor in tensors(inputs):
+            backups.keep(tensor)
+        stack.enter_context(random_state(seed))
+        model.train()
+        stack.enter_context(without_dropout(model, backups.before_write))
+        stack.enter_context(no_checkpoints())
+        stack.enter_context(autograd_functions(_through_checkpoints))
+        stack.enter_context(torch.enable_grad())
+        yield names_of(model)
+
+
+def _through_checkpoints(cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return args[0](*args[2:]) if runs_through(cls) else apply(*args)
+
+
+def cotangents(outputs: Iterable[torch.Tensor], seed: int) -> list[torch.Tensor]:
+    """Independent standard normal tensors, one like each output, drawn on the CPU so that devices agree."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for tensor in outputs:
+        dtype = torch.complex64 if tensor.is_complex() else torch.float32
+        drawn.append(torch.randn(tensor.shape, generator=generator, dtype=dtype).to(tensor))
+    return drawn
+
+
+def as_args(args: Any) -> tuple[Any, ...]:
+    """Positional arguments of a call: a tuple or list as it is, anything else as the only one."""
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
+
+
+def measure_run(
+    model: nn.Module,
+    args: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    loss: Loss | None = None,
+    correlate: bool = False,
+) -> Run:
+    """Run a live model forward and backward and look at every module and parameter.
+
+    Args:
+        model: left exactly as found.
+        args: positional inputs, used as given.
+        kwargs: keyword inputs.
+        seed: of the cotangents and of what the forward draws.
+        loss: a scalar of the outputs to differentiate instead of random cotangents.
+        correlate: also measure the correlation between samples at every module.
+
+    Raises:
+        Exception: whatever the model's forward raises.
+    """
+    fed, named = as_args(args), dict(kwargs or {})
+    batch = next((t.shape[0] for t in tensors((fed, named)) if t.dim()), None) if correlate else None
+    with measuring(model, seed, (fed, named)) as names:
+        watch = Watch(names, batch)
+        try:
+            with module_calls(watch.around):
+                result = model(*fed, **named)
+            outputs = output_leaves(result)
+            arriving = [_Arrival(tensor, watch) for tensor in outputs]
+            found = _backward(outputs, loss, seed, arriving)
+        finally:
+            watch.release()
+        return _collect(model, names, watch, outputs, arriving, found)
+
+
+class _Arrival:
+    """The gradient that arrives at one output."""
+
+    def __init__(self, tensor: torch.Tensor, watch: Watch) -> None:
+        self.numel = tensor.numel()
+        self.norm = 0.0
+        if tensor.requires_grad:
+            watch.handles.append(watch.watch(tensor, self.note))
+
+    def note(self, value: float) -> None:
+        self.norm = value
+
+
+def _backward(
+    outputs: list[torch.Tensor], loss: Loss | None, seed: int, arriving: list[_Arrival]
+) -> dict[int, torch.Tensor]:
+    drawn = cotangents(outputs, seed)
+    if loss is None:
+        for arrival, tensor, cotangent in zip(arriving, outputs, drawn, strict=True):
+            if not tensor.requires_grad:
+                arrival.note(norm(cotangent))
+        pairs = [(t, c) for t, c in zip(outputs, drawn, strict=True) if t.requires_grad]
+    else:
+        total = loss(outputs)
+        pairs = [(total, torch.ones_like(total))] if total.requires_grad else []
+    leaves = leaves_of(t for t, _ in pairs)
+    if not leaves:
+        return {}
+    gradients = torch.autograd.grad([t for t, _ in pairs], leaves, [c for _, c in pairs], allow_unused=True)
+    return {id(leaf): g for leaf, g in zip(leaves, gradients, strict=True) if g is not None}
+
+
+def _collect(
+    model: nn.Module,
+    names: Names,
+    watch: Watch,
+    outputs: list[torch.Tensor],
+    arriving: list[_Arrival],
+    found: dict[int, torch.Tensor],
+) -> Run:
+    numel = sum(a.numel for a in arriving)
+    parameters = list(model.named_parameters())
+    return Run(
+        calls=tuple(watch.calls),
+        outputs=tuple(t.detach() for t in outputs),
+        gradients={name: found.get(id(p)) for name, p in parameters},
+        values={name: rms(p) for name, p in parameters},
+        output_gradient=math.hypot(*(a.norm for a in arriving)) / math.sqrt(numel) if numel else 0.0,
+        trainable=frozenset(name for name, p in parameters if p.requires_grad),
+    )
