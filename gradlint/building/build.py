@@ -32,18 +32,20 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
         AnalysisError: stage "build".
     """
     guard = Guard(large)
-    sites = SiteRecorder(construct.__code__)
+    if namespace.sites is None:
+        namespace.sites = SiteRecorder(construct.__code__)
+    sites = namespace.sites
     try:
-        with recording(sites), guard:
+        with recording(sites, guard.count_unseen), guard:
             model = construct(target, namespace)
     except TooLargeError:
-        return _build_large(target, namespace)
+        return _build_large(target, namespace, sites)
     except AnalysisError:
         if guard.exceeded:  # the user's code wrapped our exception in one of its own
-            return _build_large(target, namespace)
+            return _build_large(target, namespace, sites)
         raise
     if guard.exceeded:
-        return _build_large(target, namespace)
+        return _build_large(target, namespace, sites)
     return describe(target, model, sites, namespace, guard.kinds)
 
 
@@ -77,7 +79,7 @@ def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Lo
     return Location(target.path, target.line)
 
 
-def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
+def _build_large(target: Target, namespace: Namespace, sites: SiteRecorder) -> BuiltModel:
     from gradlint.building.large import build_large  # imports torch._dynamo and sympy: a second of CPU
 
-    return build_large(target, namespace, lambda model: class_location(model, target, namespace))
+    return build_large(target, namespace, sites, lambda model: class_location(model, target, namespace))

@@ -64,7 +64,7 @@ def _lookup(target: Target, namespace: Namespace) -> Any:
 
 
 def argument(value: Any, namespace: Namespace) -> Any:
-    """A configured or harvested argument: `{"expression": "Config()"}` is evaluated in the file, all else is literal."""
+    """A configured or harvested argument: `{"expression": "Config()"}` is evaluated in the file, others are literal."""
     if isinstance(value, dict):
         if set(value) == {"expression"} and isinstance(value["expression"], str):
             return namespace.evaluate(value["expression"])

@@ -31,7 +31,8 @@ def raised_at(error: BaseException, path: str) -> Location | None:
     """The innermost line of the checked file that an exception passed through, else of any code outside torch."""
     places = list(_places(error.__traceback__))
     own = [place for place in places if place.path == path]
-    return (own or places or [None])[-1]  # type: ignore[list-item]
+    best = own or places
+    return best[-1] if best else None
 
 
 def _places(tb: TracebackType | None) -> list[Location]:

@@ -52,6 +52,17 @@ class Guard(TorchFunctionMode):
         """Whether the construction asked for more than the limit."""
         return self.elements > self.limit
 
+    def count_unseen(self, parameter: torch.Tensor) -> None:
+        """Count a parameter that no factory call made: `torch.Tensor(n, m)` does not pass through `__torch_function__`."""
+        if type(parameter).__name__ == "UninitializedParameter":
+            return
+        pointer = parameter.untyped_storage().data_ptr()
+        if pointer not in self.kinds:
+            self.kinds[pointer] = "values"
+            self.elements += parameter.numel()
+            if self.exceeded:
+                raise TooLargeError
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -21,7 +21,9 @@ from gradlint.core.location import Location
 from gradlint.core.target import Target
 
 
-def build_large(target: Target, namespace: Namespace, class_location: Callable[[nn.Module], Location]) -> BuiltModel:
+def build_large(
+    target: Target, namespace: Namespace, sites: SiteRecorder, class_location: Callable[[nn.Module], Location]
+) -> BuiltModel:
     """Build a target with fake tensors for everything of more than a thousand elements.
 
     Raises:
@@ -29,7 +31,6 @@ def build_large(target: Target, namespace: Namespace, class_location: Callable[[
     """
     mode = fake_mode()
     recorder = InitRecorder()
-    sites = SiteRecorder(construct.__code__)
     with recording(sites), _sampled_initialisers(recorder), Selective(mode, recorder), recorder:
         model = construct(target, namespace)
     values, unknown = _values(model, recorder)

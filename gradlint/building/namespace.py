@@ -7,6 +7,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from gradlint.building.sites import SiteRecorder
 from gradlint.discovery.names import bound_names, mentions
 
 
@@ -24,6 +25,8 @@ class Namespace:
     """Compiler flags of its `from __future__` imports."""
     held: list[ast.stmt] = field(default_factory=list)
     """Top-level statements that have not been run, in order."""
+    sites: SiteRecorder | None = None
+    """Where the modules made so far were made; the models of one file may share some."""
 
     def run(self, statement: ast.stmt) -> None:
         """Execute one top-level statement in the module."""
@@ -38,8 +41,8 @@ class Namespace:
         """Run those of the statements kept back that the given names depend on, in the order of the file."""
         needed = self._closure(names)
         for statement in [s for s in self.held if s in needed]:
+            self.run(statement)  # one that is left half-way (too large) runs again
             self.held.remove(statement)
-            self.run(statement)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the module, with what it depends on."""

@@ -33,11 +33,11 @@ class StorageLaw:
     kind: str = "uninitialised"
 
 
-class InitRecorder(TorchDispatchMode):
+class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches what is done to fake tensors while a model is constructed."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.laws: dict[int, StorageLaw] = {}
         self.generator = torch.Generator().manual_seed(0)
         self.unknown: set[str] = set()
@@ -85,14 +85,15 @@ class InitRecorder(TorchDispatchMode):
 
     def normal(self, mean: float = 0.0, std: float = 1.0) -> torch.Tensor:  # [2048]
         """A stratified sample of a normal law, its standard deviation exact."""
-        drawn = torch.special.ndtri(self.uniform())
+        drawn: torch.Tensor = torch.special.ndtri(self.uniform())
         return drawn / drawn.std(correction=0) * std + mean
 
     def truncated_normal(self, mean: float, std: float, low: float, high: float) -> torch.Tensor:  # [2048]
         """A stratified sample of a normal law cut off at both ends."""
         bounds = torch.special.ndtr(torch.tensor([(low - mean) / std, (high - mean) / std], dtype=torch.float64))
         within = bounds[0] + (bounds[1] - bounds[0]) * self.uniform()
-        return (torch.special.ndtri(within) * std + mean).clamp(low, high)
+        drawn: torch.Tensor = torch.special.ndtri(within) * std + mean
+        return drawn.clamp(low, high)
 
     def constant(self, value: float) -> torch.Tensor:  # [1]
         """The law of a constant."""

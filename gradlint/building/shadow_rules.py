@@ -42,7 +42,7 @@ class Call:
 
 def follow(recorder: InitRecorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
     """Repeat an operator on the samples of the tensors that it reads and writes."""
-    outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, FakeTensor)]
+    outputs: list[torch.Tensor] = [leaf for leaf in tree_leaves(result) if isinstance(leaf, FakeTensor)]
     name = func._schema.name.rpartition("::")[2].rstrip("_")
     call = Call(recorder, func, name, args, kwargs, outputs)
     rule = _RULES.get(name)
@@ -251,6 +251,13 @@ def _names(text: str, rule: Callable[[Call], None]) -> dict[str, Callable[[Call]
     return dict.fromkeys(text.split(), rule)
 
 
+_MOVING = (
+    "view _unsafe_view reshape permute transpose t unsqueeze squeeze expand detach alias clone contiguous _to_copy "
+    "unbind flip repeat _reshape_alias roll select slice index split chunk split_with_sizes diagonal diagonal_copy "
+    "as_strided gather index_select lift_fresh diag diag_embed narrow unfold repeat_interleave"
+)
+"""Operators that move elements, or take some of them, without changing their values."""
+
 _RULES: dict[str, Callable[[Call], None]] = {
     "uniform": _uniform,
     "normal": _normal,
@@ -263,12 +270,7 @@ _RULES: dict[str, Callable[[Call], None]] = {
     **_names("rand rand_like", _like_uniform),
     **_names("empty new_empty empty_like empty_strided new_empty_strided", _nothing),
     "copy": _copy,
-    **_names(
-        "view _unsafe_view reshape permute transpose t unsqueeze squeeze expand detach alias clone contiguous _to_copy "
-        "unbind flip repeat _reshape_alias roll select slice index split chunk split_with_sizes diagonal diagonal_copy as_strided "
-        "gather index_select lift_fresh diag diag_embed narrow unfold repeat_interleave",
-        _moved,
-    ),
+    **_names(_MOVING, _moved),
     **_names("cat stack", _joined),
     "mean": _reduced(lambda sample, count: sample.mean().item()),
     "sum": _reduced(lambda sample, count: sample.mean().item() * count),

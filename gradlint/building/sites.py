@@ -1,7 +1,8 @@
 """Remember where each module and parameter was made: the chain of user lines, innermost first."""
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
@@ -14,16 +15,18 @@ from gradlint.core.location import Location
 _MODULE_KEY = "_gradlint_sites"
 _PARAMETER_KEY = "_gradlint_parameter_sites"
 _DEEPEST = 24
+_tokens = itertools.count()
 _COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
 
 Chain = tuple[Location, ...]
 
 
 class SiteRecorder:
-    """Constructor chains of a construction. They are kept in the instances, so that deep copies keep theirs."""
+    """Constructor chains of the models of one file. Instances keep a note of theirs, so that deep copies have it too."""
 
     def __init__(self, stop: CodeType) -> None:
         self.stop = stop
+        self.token = next(_tokens)
         self.chains: list[Chain] = []
         self._known: dict[tuple[CodeType, int], Location] = {}
 
@@ -47,29 +50,33 @@ class SiteRecorder:
 
     def note_module(self, module: nn.Module, frame: FrameType | None) -> None:
         """Note where a module is being constructed (once: base classes call `__init__` again)."""
-        if _MODULE_KEY in module.__dict__:
+        if module.__dict__.get(_MODULE_KEY, (None,))[0] == self.token:
             return
         while frame is not None and _is_own_constructor(frame, module):
             frame = frame.f_back
         self.chains.append(self.chain(frame))
-        module.__dict__[_MODULE_KEY] = len(self.chains) - 1
+        module.__dict__[_MODULE_KEY] = (self.token, len(self.chains) - 1)
 
     def note_parameter(self, module: nn.Module, name: str, frame: FrameType | None) -> None:
         """Note where a parameter is registered; registering it anew moves its site."""
         chain = self.chain(frame)
         if chain:
             self.chains.append(chain)
-            module.__dict__.setdefault(_PARAMETER_KEY, {})[name] = len(self.chains) - 1
+            module.__dict__.setdefault(_PARAMETER_KEY, {})[name] = (self.token, len(self.chains) - 1)
+
+    def _noted(self, note: tuple[int, int] | None) -> Chain:
+        """The chain of a note, if it is one of this recorder's."""
+        return self.chains[note[1]] if note is not None and note[0] == self.token else ()
 
     def collect(self, model: nn.Module) -> tuple[dict[int, Chain], dict[tuple[int, str], Location]]:
-        """Chains by module identity and sites by (module identity, parameter name); the instances forget theirs."""
+        """Chains by module identity, and sites by module identity and parameter name."""
         modules: dict[int, Chain] = {}
         parameters: dict[tuple[int, str], Location] = {}
         for module in model.modules():
-            index = module.__dict__.pop(_MODULE_KEY, None)
-            modules[id(module)] = self.chains[index] if index is not None else ()
-            for name, at in module.__dict__.pop(_PARAMETER_KEY, {}).items():
-                parameters[id(module), name] = self.chains[at][0]
+            modules[id(module)] = self._noted(module.__dict__.get(_MODULE_KEY))
+            for name, note in module.__dict__.get(_PARAMETER_KEY, {}).items():
+                if chain := self._noted(note):
+                    parameters[id(module), name] = chain[0]
         return modules, parameters
 
 
@@ -103,8 +110,8 @@ def _is_own_constructor(frame: FrameType, module: nn.Module) -> bool:
 
 
 @contextmanager
-def recording(recorder: SiteRecorder) -> Iterator[None]:
-    """Watch `nn.Module.__init__` and `register_parameter` inside the block."""
+def recording(recorder: SiteRecorder, on_parameter: Callable[[nn.Parameter], None] | None = None) -> Iterator[None]:
+    """Watch `nn.Module.__init__` and `register_parameter` inside the block; `on_parameter` sees each parameter."""
     original_init, original_register = nn.Module.__init__, nn.Module.register_parameter
 
     def init(self: nn.Module, *args: Any, **kwargs: Any) -> None:
@@ -115,6 +122,8 @@ def recording(recorder: SiteRecorder) -> Iterator[None]:
         original_register(self, name, param)
         if param is not None:
             recorder.note_parameter(self, name, sys._getframe(1))
+            if on_parameter is not None:
+                on_parameter(param)
 
     nn.Module.__init__ = init  # type: ignore[method-assign]
     nn.Module.register_parameter = register  # type: ignore[method-assign]

@@ -50,10 +50,16 @@ def _substitute(model: nn.Module) -> None:
     copies: dict[int, torch.Tensor] = {}
     with_parameters = element_count(model) <= _COPIED_BELOW
     for module in model.modules():
-        for table in (module._buffers, module._parameters if with_parameters else {}):
+        tables: list[dict[str, Any]] = [module._buffers]
+        if with_parameters:
+            tables.append(module._parameters)
+        for table in tables:
             for name, tensor in table.items():
-                if tensor is not None:
-                    table[name] = copies.setdefault(id(tensor), _copy(tensor))  # type: ignore[index]
+                if tensor is None:
+                    continue
+                if id(tensor) not in copies:
+                    copies[id(tensor)] = _copy(tensor)
+                table[name] = copies[id(tensor)]
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:

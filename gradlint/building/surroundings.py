@@ -17,7 +17,7 @@ _PROTECTED = ("gradlint", "gradlint_rules", "torch", "numpy")
 def seeded(seed: int | None = _SEED) -> Iterator[None]:
     """Fixed random numbers inside, the caller's random state afterwards (torch, numpy and random)."""
     state = (torch.get_rng_state(), np.random.get_state(), random.getstate())
-    devices = [torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else []
+    devices = [torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         if seed is not None:
             torch.manual_seed(seed)
@@ -59,9 +59,9 @@ def _repository(path: Path) -> Path:
 
 @contextmanager
 def as_script(path: Path, folders: list[str]) -> Iterator[None]:
-    """Let user code import its siblings, with an empty command line. Nothing that it changes here outlives the block."""
+    """Let user code import its siblings, with an empty command line; what it changes here is put back."""
     saved_path, saved_argv = list(sys.path), list(sys.argv)
-    dtype, threads = torch.get_default_dtype(), torch.is_grad_enabled()
+    dtype, gradients = torch.get_default_dtype(), torch.is_grad_enabled()
     sys.path[:0] = [folder for folder in folders if folder not in sys.path[:1]]
     sys.argv[:] = [str(path)]
     try:
@@ -70,7 +70,7 @@ def as_script(path: Path, folders: list[str]) -> Iterator[None]:
         sys.path[:] = saved_path
         sys.argv[:] = saved_argv
         torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(threads)
+        torch.set_grad_enabled(gradients)
 
 
 def forget_modules(before: set[str], folders: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which inputs to try for each argument of a forward, from its name, its consumer in the model, and the first layers."""
+"""Which inputs to try for each argument of a forward, from its name, its consumer in the model and the first layers."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -81,9 +81,11 @@ def _consumers(owner: type, function: ast.FunctionDef, name: str, depth: int = 2
     return list(dict.fromkeys(found))
 
 
-def _in_order(function: ast.FunctionDef) -> list[ast.AST]:
+def _in_order(function: ast.FunctionDef) -> list[ast.Assign | ast.For | ast.Call]:
     """Nodes in the order of the text: inner calls stand before the assignment that binds their result."""
-    nodes = [node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.For | ast.Call)]
+    nodes: list[ast.Assign | ast.For | ast.Call] = [
+        node for node in ast.walk(function) if isinstance(node, ast.Assign | ast.For | ast.Call)
+    ]
     return sorted(nodes, key=lambda node: (node.lineno, not isinstance(node, ast.Call)))
 
 
