@@ -29,6 +29,7 @@ def full(report: Report, style: Style | None = None) -> str:
         indent = _hanging_indent(line)
         if style.width is not None and indent and len(text) > style.width:
             for number, part in enumerate(text.wrap(out, max(20, style.width - indent))):
+                part.rstrip()
                 out.print(Text(" " * indent if number else "") + part, no_wrap=True, overflow="ignore", crop=False)
         else:
             out.print(text, no_wrap=True, overflow="ignore", crop=False)
@@ -90,15 +91,12 @@ def _unique(sites: Sequence[Site]) -> list[Site]:
 
 
 def _carets(site: Site, source: str) -> str:
-    """Carets under the site's columns, its label behind them; the whole statement where no columns are known."""
+    """Carets under the site's columns, to the end of the line where it has no end; its label behind them."""
     where = site.location
-    start = max(0, where.column - 1)
-    stripped = len(source) - len(source.lstrip())
-    if start <= stripped and where.end_column is None:
-        start, end = stripped, len(source.rstrip())
-    else:
-        end = where.end_column - 1 if where.end_column is not None else start + 1
-    end = max(start + 1, min(end, len(source.rstrip())))
+    last = len(source.rstrip())
+    start = max(where.column - 1, len(source) - len(source.lstrip()))
+    end = last if where.end_column is None else min(where.end_column - 1, last)
+    end = max(start + 1, end)
     before = len(plain(source[:start]))
     carets = "^" * min(_LARGEST_CARETS, len(plain(source[start:end])) or 1)
     return f"{' ' * before}{carets} {plain(site.label)}".rstrip()

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import os
 import random
 import resource
@@ -38,10 +39,13 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
     """
     owner = os.getpid()
     _shield(requests, answers, traces)
+    gc.disable()  # importing torch makes a million objects that stay: looking through them costs a sixth of the import
     import torch
 
     from gradlint.worker import analysis
 
+    gc.freeze()
+    gc.enable()
     sys.dont_write_bytecode = True  # a linter leaves no files beside the user's
     sys.path.append(os.getcwd())  # noqa: PTH109 (Path.cwd() would resolve links that the user's imports may need)
     _limit_memory(memory)

@@ -1,0 +1,74 @@
+"""Golden output of the text formats. GRADLINT_REGENERATE=1 writes it anew: read the difference before committing it."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gradlint.core.report import Report, Skipped
+from gradlint.report.concise import concise
+from gradlint.report.full import full
+from gradlint.report.json import json
+from gradlint.report.style import Style, plain, summary_line
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("full", {}),
+        ("full-narrow", {"width": 60}),
+        ("full-color", {"color": True}),
+        ("full-verbose", {"verbose": True, "show_skipped": True}),
+        ("full-quiet", {"quiet": True}),
+        ("concise", {}),
+        ("concise-quiet", {"quiet": True}),
+        ("json", {}),
+    ],
+)
+def test_golden(name: str, changes: dict[str, object], report: Report, style: Style) -> None:
+    render = {"full": full, "concise": concise, "json": json}[name.partition("-")[0]]
+    text = render(report, replace(style, **changes))  # type: ignore[arg-type]
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("GRADLINT_REGENERATE"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_nothing_of_a_strangers_text_steers_the_terminal(report: Report, style: Style) -> None:
+    for text in (full(report, style), concise(report, style)):
+        assert "\x1b" not in text
+    assert plain("a\x1b]0;title\x07b\nc") == "a�]0;title�b c"
+    assert plain("\tx") == "    x"
+
+
+def test_notes_are_wrapped_and_frames_are_not(report: Report, style: Style) -> None:
+    lines = full(report, replace(style, width=60)).splitlines()
+    assert all(len(line) <= 60 for line in lines if " = " in line[:6])
+    assert any(len(line) > 60 for line in lines if "^" in line)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {},
+            "Found 1 error, 1 warning, 1 note in 2 models (3 files). (1 refuted by the probe, 1 silenced by comments)",
+        ),
+        ({"findings": (), "skipped": (), "suppressed": ()}, "All clear: 1 model checked."),
+        ({"findings": (), "suppressed": ()}, "Nothing found in 2 models (3 files)."),
+        ({"findings": (), "models": (), "suppressed": ()}, "Nothing was analysed (3 files)."),
+        ({"findings": (), "models": (), "skipped": (), "suppressed": ()}, "No model found (3 files)."),
+    ],
+)
+def test_summary(changes: dict[str, object], text: str, report: Report) -> None:
+    assert summary_line(replace(report, **changes)) == text  # type: ignore[arg-type]
+
+
+def test_a_lone_file_without_a_model_is_told(style: Style) -> None:
+    skipped = (Skipped("empty.py", 1, "", "the file is empty", is_model=False),)
+    assert full(Report(skipped=skipped, files=1), style) == (
+        "skipped: empty.py:1: the file is empty\nNo model found (1 file).\n"
+    )
