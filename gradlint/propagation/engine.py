@@ -14,7 +14,7 @@ from gradlint.core.flow import UnknownOperator
 from gradlint.core.graph import OpNode
 from gradlint.propagation import particles as P
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
-from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.signal import Signal, emit, fork, mapped
 from gradlint.propagation.weights import Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
@@ -78,6 +78,7 @@ class Propagation:
     rules: Mapping[str, Transfer]
     seed: int = 0
     environment: dict[fx.Node, Any] = field(default_factory=dict)
+    branches: dict[fx.Node, dict[fx.Node, Signal]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
     energies: dict[str, float] = field(default_factory=dict)
     """Per parameter the mean square of its gradient, divided by the square of the largest scale seen."""
@@ -143,7 +144,7 @@ class Propagation:
         return Weight(name, known.shape, values, known.sample, learned)
 
     def _call(self, node: fx.Node) -> Any:
-        resolve = lambda a: tree_map(lambda v: self.environment.get(v) if isinstance(v, fx.Node) else v, a)  # noqa: E731
+        resolve = lambda a: tree_map(lambda v: self._read(v, node) if isinstance(v, fx.Node) else v, a)  # noqa: E731
         args, kwargs = resolve(tuple(node.args)), resolve(dict(node.kwargs))
         call = Call(node, op_of(node), args, kwargs, self)
         kinds = [v for v in tree_leaves((args, kwargs), is_leaf=_is_abstract) if isinstance(v, Tensor | Signal | Weight | Ids)]
@@ -163,6 +164,17 @@ class Propagation:
             return rule(call)
         except NoRuleError as reason:
             return self._unknown(call, str(reason))
+
+    def _read(self, node: fx.Node, reader: fx.Node) -> Any:
+        """A node's value as one of its readers gets it."""
+        value = self.environment.get(node)
+        if not isinstance(value, Signal) or len(node.users) < 2 or not value.x.requires_grad:
+            return value
+        branches = self.branches.get(node)
+        if branches is None:
+            copies = fork(value, len(node.users), node.name)
+            branches = self.branches[node] = dict(zip(node.users, copies, strict=True))
+        return branches[reader]
 
     def _concrete(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         """Known tensors only: run the operator itself."""

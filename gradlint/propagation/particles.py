@@ -200,5 +200,10 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
 
 def rms(x: Tensor) -> float:
     """Root mean square over replicas and units, safe against under- and overflow."""
+    if not x.numel():
+        return 0.0
+    norm = float(torch.linalg.vector_norm(x, dtype=DTYPE)) / math.sqrt(x.numel())
+    if 1e-140 < norm < 1e140 or norm == 0.0 and not bool(x.any()):
+        return norm
     scale = scale_of(x)
-    return scale * math.sqrt(float((x / scale).square().mean()))
+    return scale * float(torch.linalg.vector_norm(x / scale, dtype=DTYPE)) / math.sqrt(x.numel())

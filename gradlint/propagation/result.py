@@ -143,8 +143,7 @@ def _parameters(run: Propagation) -> dict[str, ParameterFlow]:
         known = run.values.get(name)
         value = None
         if known is not None:
-            held = known.sample if known.values is None else known.values.detach().to(P.DTYPE).reshape(-1)
-            value = P.rms(held.reshape(1, -1)) if held.numel() else 0.0
+            value = P.rms(known.sample if known.values is None else known.values.detach())
         gradient: float | None = gradients.get(name, 0.0)
         if gradient == 0.0 and name in run.graph.reachable and _only_unknown(run, name, unknown_nodes):
             gradient = None

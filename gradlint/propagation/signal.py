@@ -143,6 +143,46 @@ def swap_units_and_positions(signal: Signal, *key: object) -> Signal:
     return Signal(x, signal.shape, dims)
 
 
+SIGNIFICANT = 4.0
+"""Sources of a cotangent count as independent while their correlation stays within this many standard errors of zero."""
+
+
+class _Fork(torch.autograd.Function):
+    """One tensor read by several operators: independent cotangents add as covariances, without sampling noise."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, readers: int, key: str) -> tuple[Tensor, ...]:
+        ctx.key = key
+        ctx.set_materialize_grads(False)
+        return tuple(x.clone() for _ in range(readers))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+        present = [g for g in grads if g is not None and bool(g.any())]
+        if not present:
+            return None, None, None
+        total = torch.stack(present).sum(0)
+        if len(present) == 1 or total.shape[1] == 1:
+            return total, None, None
+        scale = max(P.scale_of(g) for g in present)
+        parts = [P.moments(g / scale) for g in present]
+        now = P.moments(total / scale)
+        energy = sum(m.q for m in parts)
+        cross = abs(now.q - energy) / max(energy, 1e-300)
+        if cross > SIGNIFICANT / P.distinct() ** 0.5:
+            return total, None, None  # correlated: the particles know best
+        want = parts[0]
+        for m in parts[1:]:
+            want = want.plus(m)
+        return P.reshape_moments(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
+
+
+def fork(signal: Signal, readers: int, key: str) -> list[Signal]:
+    """One copy of the signal for each of its readers."""
+    copies: tuple[Tensor, ...] = _Fork.apply(signal.x, readers, key)  # type: ignore[no-untyped-call]
+    return [signal.with_x(x) for x in copies]
+
+
 @dataclass(frozen=True, slots=True)
 class PositionMap:
     """A linear map A over positions, `[n_out, n_in]`, described by the four numbers that second moments need."""

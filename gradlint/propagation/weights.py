@@ -32,8 +32,7 @@ class Weight:
     @property
     def rms(self) -> float:
         """Root mean square of the elements."""
-        v = self.sample if self.values is None else self.values.detach().to(P.DTYPE)
-        return P.rms(v.reshape(1, -1)) if v.numel() else 0.0
+        return P.rms(self.sample if self.values is None else self.values.detach())
 
     def reshaped(self, values: Tensor | None, shape: Sequence[int]) -> "Weight":
         """The same elements in another order."""
@@ -72,12 +71,16 @@ def rows(weight: Weight, out_first: Tensor | None, out: int, fan_in: int, *key: 
     """Rows of the matrix `out_first` (`[out, fan_in]`, real values), or of the weight's law where it is None."""
     index = unit_index(out, *key)
     if out_first is not None:
-        w = out_first.detach().to(P.DTYPE)
-        squares = w.square()
-        total = float(squares.sum())
-        mean = float(w.mean())
-        deviation = math.sqrt(max(total / max(1, w.numel()) - mean**2, 0.0))
-        return Rows(w.sum(1)[index], squares.sum(1)[index], total, mean, deviation, fan_in, index)
+        n = P.distinct()
+        w = out_first.detach()[index[:n]] if out > n else out_first.detach()
+        sums = w.sum(1, dtype=P.DTYPE)
+        energies = torch.linalg.vector_norm(w, dim=1, dtype=P.DTYPE).square()
+        square = float(energies.mean()) / fan_in
+        mean = float(sums.mean()) / fan_in
+        deviation = math.sqrt(max(square - mean**2, 0.0))
+        at = torch.arange(n) if out > n else index[:n]
+        repeat = lambda v: v[at].repeat(P.BLOCKS)  # noqa: E731
+        return Rows(repeat(sums), repeat(energies), square * fan_in * out, mean, deviation, fan_in, index)
     mean = float(weight.sample.mean())
     square = float(weight.sample.square().mean())
     deviation = math.sqrt(max(square - mean**2, 0.0))

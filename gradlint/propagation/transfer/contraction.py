@@ -19,21 +19,50 @@ from gradlint.propagation.weights import Rows, Weight, per_unit, rows
 
 @dataclass(frozen=True, slots=True)
 class Taps:
-    """How the windows of a contraction lie on its input."""
+    """How the windows of a contraction lie on its input, as shares of the kernel's taps.
+
+    Two positions see the same weight only through a tap that is valid at both: the more padding (or stride, on the way
+    back), the less they share.
+    """
 
     valid: float = 1.0
-    """Share of (output, tap) pairs that meet the input (the rest meet padding)."""
+    """Forward, mean over taps: share of output positions at which the tap meets the input."""
+    both: float = 1.0
+    """Forward: share of pairs of output positions at which it meets the input in both."""
     gain: float = 1.0
-    """(valid output-tap pairs · groups …) per input element, so that the backward energy is ‖W‖²_F·gain."""
+    """Backward: mean over taps of (outputs reached through the tap) / (input positions)."""
+    gain_both: float = 1.0
+    """Backward: the same for pairs."""
+
+    @staticmethod
+    def of(counts: list[Tensor], n_out: int, n_in: int) -> "Taps":
+        """From the number of valid outputs of each tap, per axis."""
+        c = counts[0].to(P.DTYPE)
+        for axis in counts[1:]:
+            c = torch.outer(c, axis.to(P.DTYPE)).reshape(-1)
+        single, pairs = float(c.mean()), float((c * (c - 1)).mean())
+        valid, gain = single / n_out, single / n_in
+        return Taps(
+            valid,
+            pairs / (n_out * (n_out - 1)) if n_out > 1 else valid,
+            gain,
+            pairs / (n_in * (n_in - 1)) if n_in > 1 else gain,
+        )
+
+    @property
+    def transposed(self) -> "Taps":
+        """Input and output exchanged."""
+        return Taps(self.gain, self.gain_both, self.valid, self.both)
 
 
-def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inside: int) -> Signal:
+def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inputs: int, inside: int) -> Signal:
     """`W x` for one weight.
 
     Args:
         signal: the operand, its units being what is summed over.
         matrix: row statistics of W.
         dims: dims of the result.
+        inputs: number of units that W reads (all groups together).
         inside: number of positions that are summed over as well (flattened maps); they must then be all of them.
     """
     flat = inside > 1 and count(dims, Role.POSITION) == 1
@@ -43,7 +72,11 @@ def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims
     if flat:
         mean = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1).reshape(P.R, 1)
         spread = P.Moments(spread.q, spread.q, spread.s, spread.s)
-    y = mean * matrix.sums * math.sqrt(taps.valid) + P.gaussian(spread, call.key) * (matrix.energies * taps.valid).sqrt()
+    lone = (taps.valid - taps.both) * float(mean.square().mean())
+    seen_through = P.Moments(
+        taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
+    )
+    y = mean * matrix.sums * math.sqrt(taps.both) + P.gaussian(seen_through, call.key) * matrix.energies.sqrt()
     if matrix.has_mean:
         common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
         y = y + modes(common, "forward", call.key)
@@ -55,9 +88,9 @@ def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims
     def back(g: Tensor, scale: float) -> Tensor:
         m = P.moments(g)
         call.run.learn(weight, scale * math.sqrt(max(_weight_energy(m, seen, dims) * taps.valid, 0.0)))
-        gain = matrix.total * taps.gain
-        energy = P.Moments(m.q, 0.0, m.s, 0.0) if flat else m
-        back_x = P.cotangent(energy.times(gain), "back", call.key)
+        both = 0.0 if flat else taps.gain_both
+        energy = P.Moments(m.q * taps.gain, m.p * both, m.s * taps.gain, m.o * both)
+        back_x = P.cotangent(energy.times(matrix.total / inputs), "back", call.key)
         if matrix.has_mean:
             around = P.centred_blocks(g)
             coherent = P.moments(g).minus(around).plus(around.times(1 / out_units))
@@ -146,7 +179,7 @@ def dense(call: Call, operand: object, weight: object, bias: object, *, transpos
     dims = (*signal.dims[:last], dim(out, Role.UNIT))
     real = None if weight.values is None else (weight.values.T if transposed else weight.values)
     matrix = rows(weight, real, out, fan_in, call.key)
-    y = project(call, signal, weight, matrix, dims, Taps(1.0, 1 / fan_in), inside)
+    y = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside)
     return add_bias(call, Signal(y.x, call.shape, dims[: len(call.shape)], dense=True), bias, matrix.index)
 
 
@@ -157,10 +190,10 @@ def _known_matrix(value: object) -> Weight:
     return Weight("", tuple(value.shape), value, flat[:2048], learned=False)
 
 
-def valid_pairs(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> int:
-    """Number of (output, tap) pairs along one axis that meet the input."""
+def valid_outputs(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> Tensor:
+    """`[k]` for each tap of one axis the number of outputs at which it meets the input."""
     at = torch.arange(out)[:, None] * stride - pad + torch.arange(k)[None] * dilation
-    return int(((at >= 0) & (at < n)).sum())
+    return ((at >= 0) & (at < n)).sum(0)
 
 
 def _per_axis(value: object, axes: int, default: int) -> list[int]:
@@ -194,14 +227,12 @@ def convolution(axes: int) -> Transfer:
         groups = int(call.arg(6, "groups", 1))
         kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
         pad = _padding(call.arg(4, "padding", 0), kernel, dilation, axes)
-        pairs = math.prod(valid_pairs(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes))
-        taps = math.prod(kernel)
+        counts = [valid_outputs(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
+        taps = Taps.of(counts, math.prod(o), math.prod(n))
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
-        frac = pairs / (taps * math.prod(o))
-        gain = pairs / taps / (signal.shape[1] * math.prod(n))
         matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
-        y = _grouped(call, signal, weight, matrix, dims, Taps(frac, gain), groups)
+        y = _grouped(call, signal, weight, matrix, dims, taps, groups)
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule
@@ -219,7 +250,7 @@ def _space(dims: Dims, extents: tuple[int, ...]) -> tuple[Dim, ...]:
 
 def _grouped(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, groups: int) -> Signal:
     """Dense and grouped convolutions alike; few inputs per output unit leave its variance uneven."""
-    y = project(call, signal, weight, matrix, dims, taps, 1)
+    y = project(call, signal, weight, matrix, dims, taps, signal.shape[1], 1)
     per_unit_inputs = weight.shape[1]
     return Signal(y.x, y.shape, y.dims, dense=per_unit_inputs >= 8 or groups == 1)
 
@@ -237,16 +268,14 @@ def transposed_convolution(axes: int) -> Transfer:
         groups = int(call.arg(6, "groups", 1))
         dilation = _per_axis(call.arg(7, "dilation"), axes, 1)
         kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
-        pairs = math.prod(valid_pairs(o[i], kernel[i], stride[i], pad[i], dilation[i], n[i]) for i in range(axes))
-        taps = math.prod(kernel)
+        counts = [valid_outputs(o[i], kernel[i], stride[i], pad[i], dilation[i], n[i]) for i in range(axes)]
+        taps = Taps.of(counts, math.prod(n), math.prod(o)).transposed
         out = weight.shape[1] * groups
-        fan_in = weight.shape[0] // groups * taps
-        frac = pairs / (taps * math.prod(o))
+        fan_in = weight.shape[0] // groups * math.prod(kernel)
         real = None if weight.values is None else _transposed_matrix(weight.values, groups)
         matrix = rows(weight, real, out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
-        gain = pairs / taps / (signal.shape[1] * math.prod(n))
-        y = project(call, signal, weight, matrix, dims, Taps(frac, gain), 1)
+        y = project(call, signal, weight, matrix, dims, taps, signal.shape[1], 1)
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule

@@ -5,6 +5,7 @@ eigenvalues, each drawn as a scaled chi-square (design `flow.md`, correction 1; 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,11 @@ class BatchStatistics:
             out.append(float((n * (c - 2 * c * share + share * mixed) / self.total).mean()))
         return self._join(out)
 
+    @property
+    def inverse_variance(self) -> float:
+        """E[1/σ̂²]."""
+        return float((self.samples * self.positions / self.total).mean())
+
     def _join(self, classes: list[float]) -> P.Moments:
         both, position, sample = classes
         b, p, n = self.samples, self.positions, self.samples * self.positions
@@ -105,15 +111,38 @@ def batch_norm(call: Call) -> Signal:
         y[:, index] = P.reshape_moments(around, statistics.forward(), "bn", call.key)[:, : index.numel()]
         pieces.append((index, statistics))
 
+    excess = _projection_excess(y, samples, positions)
+
     def back(g: Tensor, scale: float) -> Tensor:
         out = torch.zeros_like(g)
         now = P.moments(g)
+        more = excess(g, now)
         for index, statistics in pieces:
-            whole_map = P.reshape_moments(g, statistics.backward(now), "bn-back", call.key, current=now)
+            left = statistics.backward(now).minus(more.times(statistics.inverse_variance))
+            whole_map = P.reshape_moments(g, left, "bn-back", call.key, current=now)
             out[:, index] = whole_map[:, index]
         return out
 
     return affine(call, Signal(emit(y, (signal.x, back)), call.shape, signal.dims), weight, bias)
+
+
+def _projection_excess(y: Tensor, samples: int, positions: int) -> Callable[[Tensor, P.Moments], P.Moments]:
+    """What the projection on the normalised input takes out because the cotangent depends on that input (ReLU masks).
+
+    `BatchStatistics.backward` assumes independence; here the mean of g·z over the batch is taken from the particles.
+    """
+    z = P.moments(y)
+    n = samples * positions
+
+    def batch_mean(m: P.Moments) -> float:
+        p, b = positions - 1, samples - 1
+        return (m.q + p * m.p + b * m.s + b * p * m.o) / n
+
+    def excess(g: Tensor, now: P.Moments) -> P.Moments:
+        seen = batch_mean(P.moments(g * y)) - batch_mean(now.product(z))
+        return z.times(max(seen, 0.0))
+
+    return excess
 
 
 def _frozen(call: Call, signal: Signal, weight: object, bias: object) -> Signal:
