@@ -53,7 +53,7 @@ class Guard(TorchFunctionMode):
         return self.elements > self.limit
 
     def count_unseen(self, parameter: torch.Tensor) -> None:
-        """Count a parameter that no factory call made: `torch.Tensor(n, m)` does not pass through `__torch_function__`."""
+        """Count a parameter that no factory call made: `torch.Tensor(n, m)` is invisible to a function mode."""
         if type(parameter).__name__ == "UninitializedParameter":
             return
         pointer = parameter.untyped_storage().data_ptr()

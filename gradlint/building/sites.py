@@ -22,7 +22,7 @@ Chain = tuple[Location, ...]
 
 
 class SiteRecorder:
-    """Constructor chains of the models of one file. Instances keep a note of theirs, so that deep copies have it too."""
+    """Constructor chains of the models of one file. Instances carry a note of theirs, and so do deep copies."""
 
     def __init__(self, stop: CodeType) -> None:
         self.stop = stop

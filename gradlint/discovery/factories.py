@@ -107,8 +107,18 @@ def find_instances(tree: ast.Module, known: frozenset[str], names: Names) -> lis
             "Loss"
         ):
             parts = uses(statement.value, known | frozenset(found), "")
-            found[name] = Candidate(name, TargetKind.INSTANCE, statement.lineno, statement.col_offset + 1, uses=parts)
+            place = statement.lineno, statement.col_offset + 1
+            made = _called_class(statement.value, known)
+            found[name] = Candidate(name, TargetKind.INSTANCE, *place, uses=parts, returns=made)
     return list(found.values())
+
+
+def _called_class(value: ast.expr, known: frozenset[str]) -> str:
+    """The candidate that an expression such as `Net(3).to(device)` calls; empty for layers of torch itself."""
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        value = value.func.value
+    named = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
+    return named if named in known else ""
 
 
 def _called(value: ast.expr) -> ast.expr | None:

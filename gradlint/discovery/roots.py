@@ -39,7 +39,7 @@ def _is_part(candidate: Candidate, models: Sequence[Candidate], reach: dict[str,
         if other.name == candidate.name or candidate.name not in reach[other.name]:
             continue
         if other.returns == candidate.name:
-            continue  # `def make(): return Net()` is Net
+            continue  # `def make(): return Net()` and `net = Net(3)` are Net
         circular = other.name in reach[candidate.name]
         if circular and candidate.line > other.line:
             continue

@@ -7,6 +7,7 @@ from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
 from gradlint.core.target import LossUse
 from gradlint.discovery.candidates import find_candidates
+from gradlint.discovery.command_line import command_line_defaults
 from gradlint.discovery.flow_values import ModelValue, Value
 from gradlint.discovery.names import Names, flat_statements, is_main_block
 from gradlint.discovery.roots import principal
@@ -73,7 +74,7 @@ def _sole_model(candidates: tuple[Candidate, ...]) -> str:
 
 
 def _follow_file(tree: ast.Module, notebook: Notebook, *, records: bool, sole: str) -> None:
-    module = Follower(notebook, records=records, top=True)
+    module = Follower(notebook, outer=command_line_defaults(tree), records=records, top=True)
     module.follow([s for s in tree.body if not is_main_block(s)])
     for statement in tree.body:
         if is_main_block(statement):

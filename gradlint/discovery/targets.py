@@ -1,5 +1,6 @@
 """From a scan to targets: which models to analyse, and how each is built and fed."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -83,7 +84,20 @@ def _wanted(candidate: Candidate, scan: FileScan) -> bool:
         return not candidate.required or _harvested(candidate, scan) is not None
     if candidate.kind is TargetKind.INSTANCE:
         return not _stands_for_class(candidate, scan)
-    return not _only_as_instances(candidate, scan)
+    return not _only_as_instances(candidate, scan) and not _is_block(candidate, scan)
+
+
+def _is_block(candidate: Candidate, scan: FileScan) -> bool:
+    """A class that is handed to the constructor of another model, and never built on its own."""
+    made = [c for c in scan.constructions if c.candidate != candidate.name]
+    handed = any(candidate.name in _words(value) for c in made for value in (*(c.args or ()), *c.kwargs.values()))
+    return handed and _harvested(candidate, scan) is None
+
+
+def _words(value: object) -> list[str]:
+    """Names in an argument that is an expression."""
+    text = value.get("expression") if isinstance(value, dict) else None
+    return re.findall(r"\w+", text) if isinstance(text, str) else []
 
 
 def _stands_for_class(instance: Candidate, scan: FileScan) -> bool:

@@ -27,7 +27,7 @@ class Candidate:
     config: str = ""
     """Expression for the only required argument where the file defines a configuration class for it, else empty."""
     returns: str = ""
-    """Factories only: the candidate class that it builds without arguments (so that both are one model)."""
+    """The candidate that this one only calls: a factory without arguments, an instance with any; both are one model."""
 
 
 @dataclass(frozen=True, slots=True)

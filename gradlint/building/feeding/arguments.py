@@ -1,18 +1,23 @@
 """Which inputs to try for each argument of a forward, from its name, its consumer in the model and the first layers."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
+import torch
 from torch import nn
 
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.building.snapshot import undisturbed
 from gradlint.core.target import InputSpec
 
 _MASKS = ("mask", "padding", "attn_bias", "causal")
 _STEPS = ("t", "ts", "time", "timestep", "timesteps", "step", "steps", "noise_level", "sigma", "noise_labels")
+_STATE_MAKERS = ("init_hidden", "initHidden", "init_state", "initial_state", "get_initial_state", "begin_state")
 _LENGTHS = ("len", "length")
 _STATES = ("hidden", "state", "hx", "h0", "h_0", "h", "c0", "memory_state", "hidden_state", "prev_state", "cache")
 _IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indices", "text", "caption", "words")
@@ -53,7 +58,7 @@ def proposals(model: nn.Module, arguments: list[Argument], hints: Hints) -> Iter
 
 
 def _described(leaves: list[nn.Module]) -> str:
-    return f"derived from {type(leaves[0]).__name__} stem" if leaves else "guessed"
+    return f"derived from {type(leaves[0]).__name__} stem" if leaves else "derived from bare parameters"
 
 
 def _for_argument(
@@ -88,7 +93,7 @@ def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
     if any(part in name for part in _MASKS):
         yield literal(None)
     if name in _STATES or name.startswith(("hidden", "init_h")):
-        yield literal(None)
+        yield from _states(model, hints)
     if name in _STEPS:
         yield InputSpec((hints.batch,), "int64", high=min(_steps(model), 1000))
         yield InputSpec((hints.batch,))
@@ -100,6 +105,30 @@ def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
         yield InputSpec((hints.batch,), "int64", high=min(classes, default=2))
     if name in _IDS and any(isinstance(m, nn.Embedding) for m in model.modules()):
         yield InputSpec((hints.batch, hints.time), "int64", high=hints.tokens)
+
+
+def _states(model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
+    """A recurrent state: what the model's own `init_hidden` gives, None, zeros that fit its first recurrent layer."""
+    for name in _STATE_MAKERS:
+        maker = getattr(model, name, None)
+        for arguments in ((hints.batch,), ()) if maker is not None else ():
+            made: list[Any] = []
+            with suppress(Exception), undisturbed(model):  # the user's helper may want other arguments
+                made.append(maker(*arguments))
+            yield from (literal(value) for value in made if value is not None)
+    yield literal(None)
+    rnn = next((module for module in model.modules() if isinstance(module, nn.RNNBase)), None)
+    if rnn is not None:
+        directions = 2 if rnn.bidirectional else 1
+        zeros = torch.zeros(directions * rnn.num_layers, hints.batch, rnn.hidden_size, dtype=hints.dtype)
+        yield literal((zeros, zeros.clone()) if isinstance(rnn, nn.LSTM) else zeros)
+    for module in model.modules():
+        if isinstance(module, nn.RNNCellBase):
+            yield InputSpec((hints.batch, module.hidden_size))
+            break
+    width = getattr(model, "hidden_size", None)
+    if isinstance(width, int):
+        yield InputSpec((hints.batch, width))
 
 
 def _steps(model: nn.Module) -> int:

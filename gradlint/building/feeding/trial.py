@@ -68,7 +68,8 @@ def _leave(trial: Trial, module: nn.Module, inputs: tuple[Any, ...], output: Any
     if not isinstance(module, _ConvNd) or len(module.kernel_size) != 2 or not isinstance(output, torch.Tensor):
         return
     sides = _shape(inputs)[-2:]
-    spans = any(kernel >= side for kernel, side in zip(module.kernel_size, sides, strict=False))
+    padding = module.padding if isinstance(module.padding, tuple) else (0, 0)
+    spans = any(k >= side + 2 * pad for k, side, pad in zip(module.kernel_size, sides, padding, strict=False))
     if not spans and not module.transposed:
         side = min(output.shape[-2:])
         trial.smallest_map = side if trial.smallest_map is None else min(trial.smallest_map, side)
