@@ -60,7 +60,8 @@ def _expression(node: ast.expr, local: dict[str, ast.expr], names: Names) -> str
     tree = inlined(node, local)
     known = names.top | _BUILTINS
     text = ast.unparse(tree)
-    if len(text) > _LONGEST or any(name not in known for name in mentions(tree)):
+    named = list(mentions(tree))
+    if not named or len(text) > _LONGEST or any(name not in known for name in named):
         raise UnreadableError
     return text
 

@@ -110,7 +110,7 @@ def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
 def _states(model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
     """A recurrent state: what the model's own `init_hidden` gives, None, zeros that fit its first recurrent layer."""
     for name in _STATE_MAKERS:
-        maker = getattr(model, name, None)
+        maker: Any = getattr(model, name, None)
         for arguments in ((hints.batch,), ()) if maker is not None else ():
             made: list[Any] = []
             with suppress(Exception), undisturbed(model):  # the user's helper may want other arguments

@@ -1,0 +1,78 @@
+"""From a scan to targets: configuration, named targets, order."""
+
+from pathlib import Path
+
+import pytest
+
+from gradlint.core.errors import UsageError
+from gradlint.core.target import InputSpec, Target
+from gradlint.discovery import find_targets, parse_target, scan_file
+
+SOURCE = """
+import torch
+import torch.nn as nn
+class Inner(nn.Module):
+    def forward(self, x): return x
+class Net(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.inner = Inner()
+    def forward(self, x): return x
+class Config:
+    width: int = 3
+class Configured(nn.Module):
+    def __init__(self, cfg): super().__init__()
+    def forward(self, x): return x
+if __name__ == "__main__":
+    Net(3)(torch.randn(2, 3))
+"""
+SCAN = scan_file("model.py", SOURCE)
+
+
+def test_models_come_in_order_with_what_the_file_says() -> None:
+    net, configured = find_targets(SCAN)
+    assert (net.name, net.line, net.args, net.uses) == ("Net", 6, (3,), ("Inner",))
+    assert configured.args == ({"expression": "Config()"},)
+    assert configured.built == "with Config()"
+
+
+def test_configuration_overrides_what_the_file_says() -> None:
+    wanted = Target("model.py", "Net", 1, args=(5,), inputs=(InputSpec((4, 5)),), batch=2)
+    net = find_targets(SCAN, [wanted])[0]
+    assert (net.args, net.inputs, net.batch, net.built, net.line) == ((5,), (InputSpec((4, 5)),), 2, "configured", 6)
+
+
+def test_configuration_is_completed_by_what_the_file_says() -> None:
+    net = find_targets(SCAN, [Target("model.py", "Net", 1, sequence_length=7)])[0]
+    assert (net.args, net.sequence_length, net.inputs_from) == ((3,), 7, "as in model.py:17")
+
+
+def test_a_part_can_be_asked_for_by_name() -> None:
+    assert [t.name for t in find_targets(SCAN, [Target("model.py", "Inner", 1)], only=True)] == ["Inner"]
+
+
+def test_a_name_that_the_scan_does_not_know_is_taken_at_its_word() -> None:
+    (target,) = find_targets(SCAN, [Target("model.py", "Net.small", 1)], only=True)
+    assert (target.name, target.path) == ("Net.small", "model.py")
+
+
+def test_a_path_target(tmp_path: Path) -> None:
+    (tmp_path / "net.py").touch()
+    target = parse_target(f"{tmp_path}/net.py:Net")
+    assert (target.path, target.name, target.module) == (f"{tmp_path}/net.py", "Net", "")
+
+
+def test_a_module_target_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text("raise SystemExit")
+    (tmp_path / "pkg" / "mod.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    target = parse_target("pkg.mod:Net")
+    assert (target.path, target.name, target.module) == ("pkg/mod.py", "Net", "pkg.mod")
+    assert parse_target("pkg:Net").path == "pkg/__init__.py"
+
+
+@pytest.mark.parametrize("text", ["Net", "model.py", "nowhere.py:Net", "no.such.module:Net", "model.py:1x", ":Net"])
+def test_what_is_no_target_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_target(text)
