@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from gradlint.core.flow import Flow, ModuleFlow, ParameterFlow
+from gradlint.probe.figures import decades, norm, rms, sample_correlation
 from gradlint.tracing.dropout import without_dropout
 from gradlint.tracing.leaves import first_floating, output_leaves, tensors
 from gradlint.tracing.naming import Names, names_of
@@ -19,29 +20,6 @@ from gradlint.tracing.preserve import preserved, random_state
 from gradlint.tracing.reach import leaves_of
 
 Loss = Callable[[list[torch.Tensor]], torch.Tensor]
-
-
-def norm(tensor: torch.Tensor) -> float:
-    """Euclidean norm over all elements, summed in double precision; sparse gradients count their values."""
-    values = tensor.detach()
-    if values.layout is not torch.strided:
-        values = values.coalesce().values() if values.layout is torch.sparse_coo else values.to_dense()
-    wide = torch.complex128 if values.is_complex() else torch.float64
-    return float(torch.linalg.vector_norm(values, dtype=wide))
-
-
-def rms(tensor: torch.Tensor) -> float:
-    """Root mean square over the elements; 0 for an empty tensor."""
-    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
-
-
-def decades(reference: float | None, value: float | None) -> float | None:
-    """log10(reference / value): infinite where nothing arrives, None where either is not known."""
-    if reference is None or value is None or not reference > 0 or math.isnan(value):
-        return None
-    if value == 0:
-        return math.inf
-    return math.log10(reference) - math.log10(value) if math.isfinite(value) and math.isfinite(reference) else None
 
 
 @dataclass(slots=True)
@@ -106,23 +84,6 @@ class Watch:
             handle.remove()
 
 
-def sample_correlation(x: torch.Tensor, batch: int) -> float | None:
-    """Correlation between two samples after the mean over everything is removed; None for fewer than two samples.
-
-    Args:
-        x: activations, the batch in the first dimension of that size.
-        batch: number of samples.
-    """
-    dim = next((d for d, size in enumerate(x.shape) if size == batch), None)
-    if dim is None or batch < 2 or x.is_complex():
-        return None
-    rows = x.double().movedim(dim, 0).reshape(batch, -1)
-    rows = rows - rows.mean()
-    own = float(rows.pow(2).mean())
-    cross = float((rows.sum(0).pow(2) - rows.pow(2).sum(0)).mean()) / (batch * (batch - 1))
-    return cross / own if own > 1e-30 and math.isfinite(own) else None
-
-
 @dataclass(frozen=True)
 class Run:
     """What one pass has shown."""
@@ -130,13 +91,14 @@ class Run:
     calls: tuple[Call, ...]
     outputs: tuple[torch.Tensor, ...]
     """The floating outputs, detached."""
-    gradients: Mapping[str, torch.Tensor | None]
-    """Gradient of each parameter by its first name; None where autograd gives none."""
+    parameter_gradients: Mapping[str, float | None]
+    """RMS of each parameter's gradient by its first name; None where autograd gives none."""
     values: Mapping[str, float]
     """RMS of each parameter."""
     output_gradient: float
     """RMS of the gradient at the floating outputs."""
-    trainable: frozenset[str] = field(default=frozenset())
+    gradients: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """The gradients themselves, where they were asked for."""
 
     def flow(self) -> Flow:
         """The figures as a `Flow`."""
@@ -149,8 +111,7 @@ class Run:
 
     def parameter(self, name: str) -> float:
         """RMS of a parameter's gradient, 0 where there is none."""
-        gradient = self.gradients.get(name)
-        return 0.0 if gradient is None else rms(gradient)
+        return self.parameter_gradients.get(name) or 0.0
 
     def module(self, path: str) -> ModuleFlow:
         """A module's figures, its calls pooled."""
@@ -217,6 +178,7 @@ def measure_run(
     seed: int = 0,
     loss: Loss | None = None,
     correlate: bool = False,
+    keep: bool = False,
 ) -> Run:
     """Run a live model forward and backward and look at every module and parameter.
 
@@ -227,6 +189,7 @@ def measure_run(
         seed: of the cotangents and of what the forward draws.
         loss: a scalar of the outputs to differentiate instead of random cotangents.
         correlate: also measure the correlation between samples at every module.
+        keep: also keep the parameters' gradients.
 
     Raises:
         Exception: whatever the model's forward raises.
@@ -243,7 +206,7 @@ def measure_run(
             found = _backward(outputs, loss, seed, arriving)
         finally:
             watch.release()
-        return _collect(model, names, watch, outputs, arriving, found)
+        return _collect(model, watch, outputs, arriving, found, keep)
 
 
 class _Arrival:
@@ -280,19 +243,26 @@ def _backward(
 
 def _collect(
     model: nn.Module,
-    names: Names,
     watch: Watch,
     outputs: list[torch.Tensor],
     arriving: list[_Arrival],
     found: dict[int, torch.Tensor],
+    keep: bool,
 ) -> Run:
     numel = sum(a.numel for a in arriving)
     parameters = list(model.named_parameters())
     return Run(
         calls=tuple(watch.calls),
         outputs=tuple(t.detach() for t in outputs),
-        gradients={name: found.get(id(p)) for name, p in parameters},
+        parameter_gradients={name: rms_of(found.get(id(p)), p) for name, p in parameters},
         values={name: rms(p) for name, p in parameters},
         output_gradient=math.hypot(*(a.norm for a in arriving)) / math.sqrt(numel) if numel else 0.0,
-        trainable=frozenset(name for name, p in parameters if p.requires_grad),
+        gradients={name: found[id(p)] for name, p in parameters if id(p) in found} if keep else {},
     )
+
+
+def rms_of(gradient: torch.Tensor | None, parameter: torch.Tensor) -> float | None:
+    """RMS of a gradient over the elements of its parameter; None where there is no gradient."""
+    if gradient is None:
+        return None
+    return norm(gradient) / math.sqrt(parameter.numel()) if parameter.numel() else 0.0

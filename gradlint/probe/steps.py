@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gradlint.core.flow import Flow, TimeFlow
-from gradlint.probe.run import as_args, cotangents, measuring, norm, rms
+from gradlint.probe.figures import norm, rms
+from gradlint.probe.run import as_args, cotangents, measuring
 from gradlint.tracing.leaves import first_floating, is_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
 from gradlint.tracing.patches import module_calls

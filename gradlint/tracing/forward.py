@@ -40,7 +40,7 @@ def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
         recorder = Recorder(known, backups, fake=built.fake_mode is not None, bottom=_run.__code__)
         for tensor in tensors((fed.args, dict(fed.kwargs))):
             backups.keep(tensor)
-        for name, tensor in named_tensors(_argument_names(model, fed.args, fed.kwargs)):
+        for name, tensor in input_tensors(model, fed):
             recorder.feed(name, tensor)
         result = _recorded(recorder, model, fed, built)
         return _graph(recorder, known, model, result, built)
@@ -106,6 +106,14 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
         shared=known.shared,
         output_template=_template(result),
     )
+
+
+def input_tensors(model: nn.Module, fed: Fed) -> list[tuple[str, torch.Tensor]]:
+    """Each input tensor once, in the order of the graph's placeholders, with the name that the forward gives it."""
+    unique: dict[int, tuple[str, torch.Tensor]] = {}
+    for name, tensor in named_tensors(_argument_names(model, fed.args, fed.kwargs)):
+        unique.setdefault(id(tensor), (name, tensor))
+    return list(unique.values())
 
 
 def _argument_names(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gradlint.probe import measure, measure_run
-from gradlint.probe.run import cotangents, sample_correlation
+from gradlint.probe.figures import sample_correlation
+from gradlint.probe.run import cotangents
 
 
 def rms(tensor: torch.Tensor) -> float:
@@ -214,7 +215,10 @@ def test_frozen_parameters_get_nothing_and_let_pass() -> None:
 
     assert flow.parameters()["1.weight"].gradient_rms == 0.0
     assert flow.parameters()["0.weight"].gradient_rms > 0  # type: ignore[operator]
-    assert measure_run(model.requires_grad_(False), torch.ones(2, 1)).gradients == {"0.weight": None, "1.weight": None}
+    assert measure_run(model.requires_grad_(False), torch.ones(2, 1)).parameter_gradients == {
+        "0.weight": None,
+        "1.weight": None,
+    }
 
 
 def test_a_loss_instead_of_cotangents() -> None:

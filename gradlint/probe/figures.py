@@ -1,0 +1,45 @@
+"""Figures of tensors: norms, RMS, decades, correlation."""
+
+import math
+
+import torch
+
+
+def norm(tensor: torch.Tensor) -> float:
+    """Euclidean norm over all elements, summed in double precision; sparse gradients count their values."""
+    values = tensor.detach()
+    if values.layout is not torch.strided:
+        values = values.coalesce().values() if values.layout is torch.sparse_coo else values.to_dense()
+    wide = torch.complex128 if values.is_complex() else torch.float64
+    return float(torch.linalg.vector_norm(values, dtype=wide))
+
+
+def rms(tensor: torch.Tensor) -> float:
+    """Root mean square over the elements; 0 for an empty tensor."""
+    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
+
+
+def decades(reference: float | None, value: float | None) -> float | None:
+    """log10(reference / value): infinite where nothing arrives, None where either is not known."""
+    if reference is None or value is None or not reference > 0 or math.isnan(value):
+        return None
+    if value == 0:
+        return math.inf
+    return math.log10(reference) - math.log10(value) if math.isfinite(value) and math.isfinite(reference) else None
+
+
+def sample_correlation(x: torch.Tensor, batch: int) -> float | None:
+    """Correlation between two samples after the mean over everything is removed; None for fewer than two samples.
+
+    Args:
+        x: activations, the batch in the first dimension of that size.
+        batch: number of samples.
+    """
+    dim = next((d for d, size in enumerate(x.shape) if size == batch), None)
+    if dim is None or batch < 2 or x.is_complex():
+        return None
+    rows = x.double().movedim(dim, 0).reshape(batch, -1)
+    rows = rows - rows.mean()
+    own = float(rows.pow(2).mean())
+    cross = float((rows.sum(0).pow(2) - rows.pow(2).sum(0)).mean()) / (batch * (batch - 1))
+    return cross / own if own > 1e-30 and math.isfinite(own) else None
