@@ -55,7 +55,9 @@ class Taps:
         return Taps(self.gain, self.gain_both, self.valid, self.both)
 
 
-def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inputs: int, inside: int) -> Signal:
+def project(
+    call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inputs: int, inside: int = 1
+) -> Signal:
     """`W x` for one weight.
 
     Args:
@@ -73,10 +75,10 @@ def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims
         mean = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1).reshape(P.R, 1)
         spread = P.Moments(spread.q, spread.q, spread.s, spread.s)
     lone = (taps.valid - taps.both) * float(mean.square().mean())
-    seen_through = P.Moments(
+    through = P.Moments(
         taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
     )
-    y = mean * matrix.sums * math.sqrt(taps.both) + P.gaussian(seen_through, call.key) * matrix.energies.sqrt()
+    y = mean * matrix.sums * math.sqrt(taps.both) + P.gaussian(through, call.key) * matrix.energies.sqrt()
     if matrix.has_mean:
         common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
         y = y + modes(common, "forward", call.key)
@@ -84,10 +86,11 @@ def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims
     if flat:
         seen = P.Moments(seen.q, seen.q, seen.s, seen.s)
     out_units = max(1, int(matrix.index.max()) + 1)
+    varied = uneven(matrix.energies)
 
     def back(g: Tensor, scale: float) -> Tensor:
-        m = P.moments(g)
-        call.run.learn(weight, scale * math.sqrt(max(_weight_energy(m, seen, dims) * taps.valid, 0.0)))
+        learn_weight(call, weight, g, seen, dims, scale * math.sqrt(taps.valid))
+        m = P.moments(g if varied is None else g * varied.sqrt())
         both = 0.0 if flat else taps.gain_both
         energy = P.Moments(m.q * taps.gain, m.p * both, m.s * taps.gain, m.o * both)
         back_x = P.cotangent(energy.times(matrix.total / inputs), "back", call.key)
@@ -97,7 +100,53 @@ def project(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims
             back_x = back_x + P.columns(coherent.times((matrix.mean * out_units) ** 2 * taps.valid))
         return back_x if x.shape[1] > 1 else back_x[:, :1]
 
-    return Signal(emit(y, (signal.x, back)), call.shape, dims, dense=True)
+    return Signal(emit(y, (signal.x, back)), call.shape, dims, dense=True, varied=varied)
+
+
+def uneven(variances: Tensor) -> Tensor | None:
+    """Variance of each unit relative to their mean."""
+    middle = float(variances.mean())
+    return variances / middle if middle > 0 else None
+
+
+def learn_weight(call: Call, weight: Weight, g: Tensor, x: P.Moments, dims: Dims, scale: float) -> None:
+    """Note the gradient of a weight: RMS per element."""
+    call.run.learn(weight, scale * math.sqrt(max(_weight_energy(P.moments(g), x, dims), 0.0)))
+
+
+def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps) -> Signal:
+    """Each output unit reads one input unit: units keep their identity.
+
+    What positions share passes with the square of the row sum, what they do not with the row energy. Few taps make both
+    differ from unit to unit, which the norm behind divides out again: so they are kept per particle.
+    """
+    x = signal.value
+    mean = x.mean(1, keepdim=True)
+    spread = P.moments(x - mean)
+    energy, coherent = matrix.energies, matrix.sums.square()
+    z = P.HADAMARD @ P.normal(call.key)
+    passed = _lone_eigenvalues(spread, energy, coherent, taps.valid, taps.both)
+    y = mean * matrix.sums * math.sqrt(taps.both) + P.HADAMARD.T @ (passed.clamp(min=0).sqrt() * z)
+    seen = P.moments(x)
+    varied = uneven(coherent * taps.both * max(spread.p - spread.o, 0.0) + energy * taps.valid * max(spread.q - spread.p, 0.0))
+    repeats = call.shape[1] / signal.shape[1]
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        learn_weight(call, weight, g, seen, dims, scale * math.sqrt(taps.valid))
+        m = P.moments(g)
+        now = torch.tensor(m.eigenvalues(), dtype=P.DTYPE)[:, None].clamp(min=1e-300)
+        want = _lone_eigenvalues(m, energy, coherent, taps.gain, taps.gain_both) * repeats
+        return P.HADAMARD.T @ ((want.clamp(min=0) / now).clamp(max=1e12).sqrt() * (P.HADAMARD @ g))
+
+    return Signal(emit(y, (signal.x, back)), call.shape, dims, varied=varied)
+
+
+def _lone_eigenvalues(m: P.Moments, energy: Tensor, coherent: Tensor, single: float, both: float) -> Tensor:
+    """`[R, S]` eigenvalues over replicas of Σ_τ w_τ x_τ per unit, from moments of x, Σw² and (Σw)²."""
+    q = single * energy * m.q + both * (coherent - energy) * m.p
+    s = single * energy * m.s + both * (coherent - energy) * m.o
+    p, o = both * coherent * m.p, both * coherent * m.o
+    return torch.stack([q + p + s + o, q + p - s - o, q - p + s - o, q - p - s + o])
 
 
 def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
@@ -180,7 +229,8 @@ def dense(call: Call, operand: object, weight: object, bias: object, *, transpos
     real = None if weight.values is None else (weight.values.T if transposed else weight.values)
     matrix = rows(weight, real, out, fan_in, call.key)
     y = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside)
-    return add_bias(call, Signal(y.x, call.shape, dims[: len(call.shape)], dense=True), bias, matrix.index)
+    y = y.with_x(y.x, shape=call.shape, dims=dims[: len(call.shape)])
+    return add_bias(call, y, bias, matrix.index)
 
 
 def _known_matrix(value: object) -> Weight:
@@ -232,7 +282,10 @@ def convolution(axes: int) -> Transfer:
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
         matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
-        y = _grouped(call, signal, weight, matrix, dims, taps, groups)
+        if weight.shape[1] == 1 and groups > 1:
+            y = depthwise(call, signal, weight, matrix, dims, taps)
+        else:
+            y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule
@@ -246,13 +299,6 @@ def _padding(value: object, kernel: tuple[int, ...], dilation: list[int], axes: 
 
 def _space(dims: Dims, extents: tuple[int, ...]) -> tuple[Dim, ...]:
     return tuple(dim(n, (d[0].role if d and d[0].role is not Role.UNIT else Role.POSITION)) for d, n in zip(dims, extents, strict=True))
-
-
-def _grouped(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, groups: int) -> Signal:
-    """Dense and grouped convolutions alike; few inputs per output unit leave its variance uneven."""
-    y = project(call, signal, weight, matrix, dims, taps, signal.shape[1], 1)
-    per_unit_inputs = weight.shape[1]
-    return Signal(y.x, y.shape, y.dims, dense=per_unit_inputs >= 8 or groups == 1)
 
 
 def transposed_convolution(axes: int) -> Transfer:
@@ -275,7 +321,7 @@ def transposed_convolution(axes: int) -> Transfer:
         real = None if weight.values is None else _transposed_matrix(weight.values, groups)
         matrix = rows(weight, real, out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
-        y = project(call, signal, weight, matrix, dims, taps, signal.shape[1], 1)
+        y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule

@@ -99,7 +99,8 @@ def batch_norm(call: Call) -> Signal:
         return _frozen(call, signal, weight, bias)
     samples, positions = signal.count(Role.SAMPLE), signal.count(Role.POSITION)
     eps = float(call.arg(7, "eps", 1e-5))
-    x = signal.value
+    uneven = 1.0 if signal.varied is None else signal.varied.clamp(min=1e-12).sqrt()
+    x = signal.value / uneven
     y = torch.zeros_like(x)
     pieces: list[tuple[Tensor, BatchStatistics]] = []
     whole = torch.arange(x.shape[1])
@@ -121,7 +122,7 @@ def batch_norm(call: Call) -> Signal:
             left = statistics.backward(now).minus(more.times(statistics.inverse_variance))
             whole_map = P.reshape_moments(g, left, "bn-back", call.key, current=now)
             out[:, index] = whole_map[:, index]
-        return out
+        return out / uneven
 
     return affine(call, Signal(emit(y, (signal.x, back)), call.shape, signal.dims), weight, bias)
 
