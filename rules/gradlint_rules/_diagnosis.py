@@ -1,0 +1,162 @@
+"""Why a chain starves or blows up: one cause for each, found by attribution and by trying the cure."""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from gradlint.api import Edit, RuleContext
+from gradlint_rules._figures import ChainFigures, Loss, chain_figures
+from gradlint_rules._paths import Skeleton, is_layer, skeleton
+from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, skip_edit, trouble
+from gradlint_rules.thresholds import (
+    DRIFT,
+    EXPLODED,
+    GAIN_RUN,
+    MAJORITY,
+    NESTED_RUN,
+    REMEDY,
+    SATURATED,
+    SATURATING_RUN,
+    STARVED,
+    STARVED_ADAM,
+    UNSKIPPED,
+)
+
+
+class Why(Enum):
+    """What a chain suffers from."""
+
+    SATURATION = "saturation"
+    SCALING = "scaling"
+    INITIALISATION = "initialisation"
+    NORMALISATION = "normalisation"
+    SKIP = "skip"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A chain in trouble."""
+
+    bones: Skeleton
+    figures: ChainFigures
+    why: Why
+    starved: bool
+    """True where the gradient is lost, False where it explodes."""
+    blamed: tuple[str, ...]
+    """Nodes that the trouble is attributed to."""
+    decades: float
+    """How far the worst layer is from a healthy one."""
+
+
+def limit_of(ctx: RuleContext) -> float:
+    """Decades of starvation from which a rule speaks: its option, else what the optimiser bears."""
+    return float(ctx.options.get("decades", STARVED_ADAM if ctx.optimizer == "adam" else STARVED))
+
+
+def diagnose(ctx: RuleContext) -> tuple[Diagnosis, ...]:
+    """The main path, and each side branch of some length, where it is in trouble."""
+    bones = skeleton(ctx.graph)
+    found = []
+    for chain in bones.chains:
+        figures = chain_figures(bones, chain, ctx.flow)
+        if not figures.is_trunk and len(figures.layers) < NESTED_RUN:
+            continue
+        diagnosis = _diagnosis(ctx, bones, figures)
+        if diagnosis is not None:
+            found.append(diagnosis)
+    return tuple(found)
+
+
+def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diagnosis | None:
+    starved = figures.starvation >= figures.growth
+    extent = trouble(figures)
+    drifts = not starved and extent >= DRIFT and abs(_drift(ctx, figures)) >= DRIFT and not has_norm(bones, bones.order)
+    saturated = starved and extent >= SATURATED and _saturated(figures)
+    if not (saturated or drifts or extent >= (limit_of(ctx) if starved else EXPLODED)):
+        return None
+    sign = 1.0 if starved else -1.0
+    if saturated:
+        return Diagnosis(bones, figures, Why.SATURATION, starved, _nodes(figures, "saturating"), extent)
+    if sign * figures.lost("scaling") >= MAJORITY * extent:
+        return Diagnosis(bones, figures, Why.SCALING, starved, _nodes(figures, "scaling"), extent)
+    why = _structural(ctx, bones, figures)
+    if drifts and why is not Why.NORMALISATION and extent < EXPLODED:
+        return None
+    blamed = _nodes(figures, "layer", "activation", "saturating", "residual", "branches", "norm")
+    return Diagnosis(bones, figures, why, starved, _dearest(figures, sign) if why is Why.UNCLEAR else blamed, extent)
+
+
+def _structural(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Why:
+    """Try the cures: better weights first, then norm and skips, whichever leaves less."""
+    extent = trouble(figures)
+    bound = (1 - REMEDY) * extent
+    if _gain_matters(bones, figures) and any(
+        _left(ctx, bones, figures, init_edit(ctx, figures, d)) <= bound for d in suited(figures)
+    ):
+        return Why.INITIALISATION
+    skip = skip_edit(bones, figures) if unskipped(bones) >= UNSKIPPED or not figures.is_trunk else None
+    with_skip = _left(ctx, bones, figures, skip) if skip is not None else float("inf")
+    bare = not has_norm(bones, figures.nodes)
+    with_norm = _left(ctx, bones, figures, norm_edit(bones, figures)) if bare else float("inf")
+    if min(with_skip, with_norm) > bound:
+        return Why.UNCLEAR
+    return Why.SKIP if with_skip <= max(with_norm, 1.0) else Why.NORMALISATION
+
+
+def suited(figures: ChainFigures) -> tuple[str, ...]:
+    """Gains that suit the chain's activations: Xavier under bounded ones, Kaiming under the others."""
+    return ("xavier", "kaiming") if figures.of("saturating") else ("kaiming", "xavier")
+
+
+def unskipped(bones: Skeleton) -> int:
+    """Layers on the shortest way through the model."""
+    return bones.shortest(lambda node: is_layer(bones.graph, node))
+
+
+def _gain_matters(bones: Skeleton, figures: ChainFigures) -> bool:
+    inside = figures.nodes[figures.nodes.index(figures.layers[0].node) :] if figures.layers else ()
+    return len(figures.layers) >= GAIN_RUN and not has_norm(bones, inside)
+
+
+def _left(ctx: RuleContext, bones: Skeleton, figures: ChainFigures, edit: Edit) -> float:
+    changed = after(ctx, bones, figures, edit)
+    return trouble(changed) if changed is not None else float("inf")
+
+
+def _saturated(figures: ChainFigures) -> bool:
+    run = saturating_run(figures)
+    enough = len(run) >= (SATURATING_RUN if figures.is_trunk else NESTED_RUN)
+    return enough and sum(loss.decades for loss in run) >= MAJORITY * figures.starvation
+
+
+def saturating_run(figures: ChainFigures) -> tuple[Loss, ...]:
+    """The bounded functions between the layer that is fed worst and the output."""
+    hungry = figures.hungriest
+    if hungry is None:
+        return ()
+    behind = set(figures.nodes[figures.nodes.index(hungry.node) :])
+    return tuple(loss for loss in figures.of("saturating") if loss.node in behind)
+
+
+def _nodes(figures: ChainFigures, *kinds: str) -> tuple[str, ...]:
+    return tuple(loss.node for loss in figures.of(*kinds))
+
+
+def _dearest(figures: ChainFigures, sign: float) -> tuple[str, ...]:
+    """The fewest steps that account for four fifths of what all harmful steps cost, in order."""
+    costly = sorted((loss for loss in figures.losses if sign * loss.decades > 0), key=lambda loss: -sign * loss.decades)
+    total, so_far, chosen = sum(sign * loss.decades for loss in costly), 0.0, set()
+    for loss in costly:
+        if so_far >= 0.8 * total:
+            break
+        so_far += sign * loss.decades
+        chosen.add(loss.node)
+    return tuple(loss.node for loss in figures.losses if loss.node in chosen)
+
+
+def _drift(ctx: RuleContext, figures: ChainFigures) -> float:
+    """Decades by which the activations grow along a chain."""
+    known = [ctx.flow.nodes[name].activation_rms for name in figures.nodes if name in ctx.flow.nodes]
+    sizes = [value for value in known if value]
+    return math.log10(max(sizes) / sizes[0]) if sizes else 0.0

@@ -1,0 +1,156 @@
+"""How well each layer is fed with gradient: update ratios along a chain, and what the chain loses where."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gradlint.api import Flow, GraphView, OpNode
+from gradlint_rules._operators import NORMS
+from gradlint_rules._paths import Skeleton, by_constants, is_layer, weights_of
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One application of a weight, and how its update compares with a healthy one."""
+
+    node: str
+    parameter: str
+    module: str
+    feed: float
+    """log10 of the gradient RMS relative to the weight's RMS, the RMS of the input and the output's gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Decades of gradient that one step of a chain costs on the way back (negative: wins)."""
+
+    node: str
+    kind: str
+    """"layer", "saturating", "activation", "scaling", "shift", "norm", "branches", "residual" or "other"."""
+    decades: float
+
+
+@dataclass(frozen=True)
+class ChainFigures:
+    """A chain's layers and losses, first node first."""
+
+    nodes: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    losses: tuple[Loss, ...]
+    is_trunk: bool
+    batch: int
+    outputs: int
+    """Number of elements of the model's outputs."""
+
+    @property
+    def starvation(self) -> float:
+        """Decades by which the worst-fed layer lies below a healthy one (0 where none is known)."""
+        worst = self.hungriest
+        return 0.0 if worst is None else self._healthy_low - worst.feed
+
+    @property
+    def growth(self) -> float:
+        """Decades by which the most shaken layer lies above a healthy one."""
+        if not self.layers:
+            return 0.0
+        return max(layer.feed for layer in self.layers) - self._healthy_high
+
+    @property
+    def hungriest(self) -> Layer | None:
+        """The layer with the smallest update ratio."""
+        return min(self.layers, key=lambda layer: layer.feed, default=None)
+
+    @property
+    def loudest(self) -> Layer | None:
+        """The layer with the largest update ratio."""
+        return max(self.layers, key=lambda layer: layer.feed, default=None)
+
+    @property
+    def _healthy_low(self) -> float:
+        """A healthy layer's update ratio is √(batch · outputs) in the mean; one output is the least it can be."""
+        return 0.5 * math.log10(self.batch) if self.is_trunk else self.layers[-1].feed
+
+    @property
+    def _healthy_high(self) -> float:
+        return 0.5 * math.log10(max(1, self.outputs)) if self.is_trunk else self.layers[-1].feed
+
+    def lost(self, *kinds: str) -> float:
+        """Decades lost to steps of these kinds."""
+        return sum(loss.decades for loss in self.losses if loss.kind in kinds)
+
+    def of(self, *kinds: str) -> tuple[Loss, ...]:
+        """The steps of these kinds."""
+        return tuple(loss for loss in self.losses if loss.kind in kinds)
+
+
+def chain_figures(skeleton: Skeleton, chain: tuple[str, ...], flow: Flow) -> ChainFigures:
+    """Read a chain's figures from a flow (that of the model, or one after an edit)."""
+    graph = skeleton.graph
+    layers = tuple(
+        layer for name in chain for layer in [_layer(skeleton, graph.nodes[name], flow)] if layer is not None
+    )
+    steps = pairwise(chain)
+    losses = [loss for before, name in steps for loss in [_loss(skeleton, before, name, flow)] if loss is not None]
+    shapes = [graph.nodes[name].shape or () for name in skeleton.outputs]
+    batch = shapes[0][0] if shapes and shapes[0] else 1
+    elements = sum(math.prod(shape) for shape in shapes)
+    return ChainFigures(chain, layers, _with_regions(losses), chain == skeleton.trunk, max(1, batch), elements)
+
+
+def _with_regions(losses: list[Loss]) -> tuple[Loss, ...]:
+    """Count scaling and shifting in front of a bounded function as part of it: `clamp(x / 4 + 1)` is one function."""
+    merged: list[Loss] = []
+    for loss in losses:
+        if loss.kind == "saturating":
+            while merged and merged[-1].kind in ("scaling", "shift"):
+                loss = Loss(loss.node, loss.kind, loss.decades + merged.pop().decades)
+        merged.append(loss)
+    return tuple(merged)
+
+
+def _layer(skeleton: Skeleton, node: OpNode, flow: Flow) -> Layer | None:
+    weights = weights_of(skeleton.graph, node)
+    sources = skeleton.before[node.name] or node.inputs[:1]
+    if not weights or not flow.output_gradient_rms:
+        return None
+    parameter = flow.parameter_flows.get(weights[0])
+    fed = flow.nodes.get(sources[0])
+    scale = fed.activation_rms if fed is not None and fed.activation_rms else None
+    if parameter is None or not parameter.update_ratio or scale is None:
+        return None
+    feed = math.log10(parameter.update_ratio / scale / flow.output_gradient_rms)
+    return Layer(node.name, weights[0], node.module, feed)
+
+
+def _energy(graph: GraphView, name: str, flow: Flow) -> float | None:
+    """log10 of the gradient's norm at a node."""
+    node = flow.nodes.get(name)
+    shape = graph.nodes[name].shape
+    if node is None or not node.gradient_rms or shape is None:
+        return None
+    return math.log10(node.gradient_rms) + 0.5 * math.log10(max(1, math.prod(shape)))
+
+
+def _loss(skeleton: Skeleton, before: str, name: str, flow: Flow) -> Loss | None:
+    start, end = _energy(skeleton.graph, before, flow), _energy(skeleton.graph, name, flow)
+    if start is None or end is None:
+        return None
+    return Loss(name, _kind(skeleton, before, name, flow), end - start)
+
+
+def _kind(skeleton: Skeleton, before: str, name: str, flow: Flow) -> str:
+    graph = skeleton.graph
+    node = graph.nodes[name]
+    sources = skeleton.before[name]
+    if sources != (before,) or len(skeleton.after[before]) != 1:
+        return "residual" if before in sources else "branches"
+    if is_layer(graph, node):
+        return "layer"
+    if node.op in NORMS:
+        return "norm"
+    if by_constants(graph, node):
+        return "scaling" if node.op in ("mul", "div", "neg") else "shift"
+    figures = flow.nodes.get(name)
+    if figures is not None and figures.slope_rms is not None:
+        return "saturating" if figures.bounded else "activation"
+    return "other"

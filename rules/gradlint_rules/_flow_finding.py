@@ -1,0 +1,63 @@
+"""The shape that all findings about starved and exploding paths share."""
+
+import math
+from collections.abc import Iterable
+
+from gradlint.api import Cause, Claim, Edit, Finding, Rule, RuleContext, Severity
+from gradlint_rules._diagnosis import Diagnosis
+from gradlint_rules._remedies import tried
+from gradlint_rules._wording import change, gradient_summary, severity_of, sites_of
+from gradlint_rules.thresholds import DIVERGES
+
+
+def flow_finding(
+    rule: Rule,
+    ctx: RuleContext,
+    diagnosis: Diagnosis,
+    *,
+    message: str,
+    label: str,
+    cause: Cause,
+    edits: Iterable[Edit] = (),
+    pointed: tuple[str, ...] = (),
+    extra: dict[str, float | int | str] | None = None,
+) -> Finding:
+    """A finding about a chain: plain words, the gradient from the output to the worst layer, remedies, a claim.
+
+    Args:
+        rule: the rule that reports it.
+        ctx: what is known of the model.
+        diagnosis: the chain and its trouble.
+        message: plain words.
+        label: what stands under the primary line.
+        cause: family of the cause.
+        edits: remedies to try.
+        pointed: nodes whose line is the primary one; those blamed where empty.
+        extra: further figures.
+    """
+    figures, starved = diagnosis.figures, diagnosis.starved
+    layer = figures.hungriest if starved else figures.loudest
+    assert layer is not None  # a chain without layers is never in trouble
+    attenuation = -change(ctx, layer.parameter)
+    kind, value = ("attenuation", attenuation) if starved else ("growth", -attenuation)
+    errs = diagnosis.decades >= DIVERGES if not starved else False
+    nodes = pointed or diagnosis.blamed or (layer.node,)
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=Severity.ERROR if errs else severity_of(ctx, diagnosis.decades if starved else 0.0),
+        message=message,
+        sites=sites_of(ctx, nodes, label),
+        module=ctx.graph.nodes[nodes[0]].module,
+        cause=cause,
+        predicted={
+            "summary": gradient_summary(ctx, figures, layer.parameter),
+            "attenuation": attenuation if math.isfinite(attenuation) else None,
+            "decades": diagnosis.decades,
+            "to": layer.parameter,
+            **(extra or {}),
+        },
+        remedies=tried(ctx, diagnosis.bones, figures, edits),
+        attributed=diagnosis.blamed,
+        claim=Claim(kind, layer.parameter, predicted=value, threshold=value / 2),
+    )

@@ -1,0 +1,115 @@
+"""Remedies tried by what-if: what is left of a chain's starvation or growth after each."""
+
+from collections.abc import Iterable, Sequence
+
+from gradlint.api import Edit, EditKind, Remedy, RuleContext
+from gradlint_rules._figures import ChainFigures, chain_figures
+from gradlint_rules._operators import NORMS
+from gradlint_rules._paths import Skeleton, is_layer
+from gradlint_rules._wording import ranked, signed_number
+
+
+def after(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edit: Edit) -> ChainFigures | None:
+    """The chain's figures after an edit, as predicted; None where the edit does not apply."""
+    flow = ctx.what_if(edit)
+    if flow is None:
+        return None
+    changed = chain_figures(skeleton, figures.nodes, flow)
+    return changed if len(changed.layers) == len(figures.layers) else None
+
+
+def trouble(figures: ChainFigures) -> float:
+    """Decades by which a chain is starved or blown up, whichever is more; never negative."""
+    return max(0.0, figures.starvation, figures.growth)
+
+
+def tried(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edits: Iterable[Edit]) -> tuple[Remedy, ...]:
+    """Those edits that help, best first, each with what is left after it in words."""
+    found = []
+    starved = figures.starvation >= figures.growth
+    for edit in edits:
+        left = after(ctx, skeleton, figures, edit)
+        if left is None or trouble(left) >= trouble(figures) - 1.0:
+            continue
+        value = -left.starvation if starved else left.growth
+        flow = ctx.what_if(edit)
+        remedy = Remedy(
+            edit.text,
+            "a healthy gradient" if trouble(left) < 1.0 else f"{signed_number(value)} decades",
+            attenuation=flow.attenuation if flow is not None else None,
+        )
+        found.append((trouble(left), remedy))
+    return ranked(found)
+
+
+def activations(figures: ChainFigures) -> tuple[str, ...]:
+    """The chain's activation nodes, saturating or not."""
+    return tuple(loss.node for loss in figures.of("saturating", "activation"))
+
+
+def activation_edit(nodes: Sequence[str], name: str, instead: str) -> Edit:
+    """Swap activations."""
+    return Edit(EditKind.ACTIVATION, f"{name} instead of {instead}", nodes=tuple(nodes), detail=name.lower())
+
+
+def init_edit(ctx: RuleContext, figures: ChainFigures, detail: str) -> Edit:
+    """Draw the chain's weights anew."""
+    text = {"kaiming": "nn.init.kaiming_normal_", "xavier": "nn.init.xavier_normal_", "lecun": "LeCun-normal weights"}
+    names = tuple(dict.fromkeys(layer.parameter for layer in figures.layers[:-1] or figures.layers))
+    return Edit(EditKind.INIT_GAIN, f"{text.get(detail, detail)} for the weights", parameters=names, detail=detail)
+
+
+def norm_edit(skeleton: Skeleton, figures: ChainFigures) -> Edit:
+    """Put a normalisation in front of each activation (of each layer but the first where there are none)."""
+    graph = skeleton.graph
+    layers = [name for name in figures.nodes if is_layer(graph, graph.nodes[name])]
+    nodes = activations(figures) or tuple(layers[1:])
+    shapes = [graph.nodes[layers[0]].shape or ()] if layers else [()]
+    detail, text = ("batch_norm", "batch norm") if len(shapes[0]) == 4 else ("layer_norm", "layer norm")
+    return Edit(EditKind.NORM, f"{text} before each activation", nodes=nodes, detail=detail)
+
+
+def skip_edit(skeleton: Skeleton, figures: ChainFigures) -> Edit | None:
+    """Bridge the chain's blocks: every span of two layers that keeps its shape."""
+    graph = skeleton.graph
+    position = {name: i for i, name in enumerate(figures.nodes)}
+    spans = []
+    starts = [position[layer.node] for layer in figures.layers]
+    if not starts:
+        starts = [i for i, name in enumerate(figures.nodes) if is_layer(graph, graph.nodes[name])]
+    index = 0
+    while index + 2 < len(starts):
+        first, last = figures.nodes[starts[index]], figures.nodes[starts[index + 2] - 1]
+        source = skeleton.before[first]
+        if source and graph.nodes[source[0]].shape == graph.nodes[last].shape:
+            spans.append((first, last))
+            index += 2
+        else:
+            index += 1
+    return Edit(EditKind.SKIP, "a skip connection around every two layers", spans=tuple(spans)) if spans else None
+
+
+def has_norm(skeleton: Skeleton, nodes: Iterable[str]) -> bool:
+    """Whether a normalisation stands among the nodes (one written by hand counts: a division by its own spread)."""
+    graph = skeleton.graph
+    return any(graph.nodes[name].op in NORMS or _by_hand(skeleton, name) for name in nodes)
+
+
+def _by_hand(skeleton: Skeleton, name: str) -> bool:
+    """x · rsqrt(mean(x²) + ε) and its like: a product or quotient one of whose factors is a root of a mean of x."""
+    graph = skeleton.graph
+    node = graph.nodes[name]
+    if node.op not in ("mul", "div"):
+        return False
+    for source in node.inputs:
+        roots = {"rsqrt", "sqrt", "norm", "linalg_vector_norm", "linalg_norm", "std", "pow"}
+        current, root = source, False
+        for _ in range(8):
+            inner = graph.nodes[current]
+            root = root or inner.op in roots
+            if root and inner.op in ("mean", "sum", "var", "std", "norm", "linalg_vector_norm", "linalg_norm"):
+                return True
+            if not inner.inputs:
+                break
+            current = inner.inputs[0]
+    return False

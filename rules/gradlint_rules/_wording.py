@@ -1,0 +1,105 @@
+"""Plain words, numbers and places for findings."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from gradlint.api import Flow, Location, OpNode, Remedy, RuleContext, Severity, Site
+from gradlint_rules._figures import ChainFigures
+from gradlint_rules.thresholds import ADAM_STOPS, SGD_STOPS
+
+
+def number(value: float | None) -> str:
+    """A figure for people: 1.0, 0.25, 3.1e-13."""
+    if value is None:
+        return "unknown"
+    if value == 0 or 1e-2 <= abs(value) < 1e4:
+        return f"{value:.2g}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+    return f"{value:.1e}"
+
+
+def decades(value: float, *, signed: bool = True) -> str:
+    """ "−12.5 decades"."""
+    return f"{signed_number(value) if signed else f'{abs(value):.1f}'} decades"
+
+
+def signed_number(value: float) -> str:
+    """A number with its sign, as in print: −1.9, +3.0."""
+    text = f"{value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def counted(number_of: int, noun: str) -> str:
+    """ "1 layer", "20 layers"."""
+    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+
+
+def place_of(ctx: RuleContext, node: OpNode) -> Location | None:
+    """Where a node comes from: the constructor line of torch's own modules, the forward line of everything else."""
+    module = ctx.modules.get(node.module)
+    if module is not None and module.is_torch and node.module:
+        return ctx.site(node.module)
+    lines = [node.location, *node.frames]
+    for line in lines:
+        if line is not None and line.path == ctx.target.path:
+            return line
+    return ctx.site(node.module) or node.location
+
+
+def primary(ctx: RuleContext, nodes: Iterable[str]) -> Location:
+    """The line that most of the nodes come from, the earliest of equals."""
+    places = [place for name in nodes for place in [place_of(ctx, ctx.graph.nodes[name])] if place is not None]
+    if not places:
+        return ctx.site("") or Location(ctx.target.path, max(1, ctx.target.line))
+    counts = Counter((place.path, place.line) for place in places)
+    best = max(counts.values())
+    return next(place for place in places if counts[place.path, place.line] == best)
+
+
+def sites_of(ctx: RuleContext, nodes: Sequence[str], label: str, *, used: str = "") -> tuple[Site, ...]:
+    """The primary line with its label, then the line of the forward pass that runs it."""
+    first = primary(ctx, nodes)
+    sites = [Site(first, label)]
+    for name in nodes:
+        if place_of(ctx, ctx.graph.nodes[name]) != first:
+            continue
+        frames = [frame for frame in ctx.graph.nodes[name].frames if frame.path == ctx.target.path]
+        if frames and (frames[0].path, frames[0].line) != (first.path, first.line):
+            sites.append(Site(frames[0], used))
+        break
+    return tuple(sites)
+
+
+def severity_of(ctx: RuleContext, starvation: float) -> Severity:
+    """Harm of a starved layer: what Adam cannot lift is an error for all, what stops SGD for those who use it."""
+    if starvation >= ADAM_STOPS or (ctx.optimizer == "sgd" and starvation >= SGD_STOPS):
+        return Severity.ERROR
+    return Severity.WARNING
+
+
+def gradient_at(flow: Flow, parameter: str) -> float:
+    """Predicted gradient RMS of a parameter (0 where none arrives or none is known)."""
+    found = flow.parameter_flows.get(parameter)
+    return 0.0 if found is None or not found.gradient_rms else found.gradient_rms
+
+
+def change(ctx: RuleContext, parameter: str) -> float:
+    """log10 of a parameter's gradient relative to the gradient at the outputs (negative: attenuated)."""
+    gradient = gradient_at(ctx.flow, parameter)
+    return math.log10(gradient / ctx.flow.output_gradient_rms) if gradient else -math.inf
+
+
+def gradient_summary(ctx: RuleContext, figures: ChainFigures, parameter: str) -> str:
+    """ "gradient RMS 1.0 at head → 3.1e-13 at body.0.weight (−12.5 decades)"."""
+    flow = ctx.flow
+    outputs = ctx.graph.nodes[ctx.graph.outputs[0]].module or "the output"
+    gradient = gradient_at(flow, parameter)
+    return (
+        f"gradient RMS {number(flow.output_gradient_rms)} at {outputs} → {number(gradient)} at {parameter} "
+        f"({decades(change(ctx, parameter))})"
+    )
+
+
+def ranked(remedies: Iterable[tuple[float, Remedy]], most: int = 3) -> tuple[Remedy, ...]:
+    """The best remedies first; each comes with the decades that are left after it."""
+    return tuple(remedy for _, remedy in sorted(remedies, key=lambda pair: pair[0])[:most])

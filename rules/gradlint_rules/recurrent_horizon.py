@@ -1,0 +1,144 @@
+"""GL104: recurrences over more steps than their gradient survives."""
+
+from collections.abc import Iterable
+
+from gradlint.api import Cause, Claim, Edit, EditKind, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
+from gradlint_rules._paths import through_layout
+from gradlint_rules._time import nodes_of
+from gradlint_rules._wording import decades, sites_of
+from gradlint_rules.thresholds import GATE_CLOSED, TIME_LOSS
+
+_GATED = ("lstm", "gru")
+
+
+class RecurrentHorizon(Rule):
+    """A recurrent network runs over more time steps than its gradient survives: it cannot learn from what lies far
+    back.
+
+    ## What it does
+    Predicts by how much one time step multiplies the gradient on its way back, and from that the horizon: the
+    number of steps after which a thousandth is left. Reported where the sequence is longer, for vanilla recurrences
+    (fused, cell by cell or written as a loop), and for LSTM and GRU only where their gates start closed.
+
+    ## Why is this bad?
+    The last step is told how to use the first one through a product of as many factors as there are steps between.
+    With factors of 0.6, forty steps leave one part in a billion: the network learns from the last few steps and
+    ignores the rest, and the loss does not show it. The gradients of the weights do not show it either, since the
+    last steps dominate them.
+
+    ## Source
+    Hochreiter 1991; Bengio, Simard, Frasconi 1994; Hochreiter, Schmidhuber 1997, "Long short-term memory".
+
+    ## Known limits
+    The length is that of the example input: say `sequence-length` in `[[tool.gradlint.targets]]` if yours is
+    another. Models that give an output at every step learn short dependencies all the same, and get an `info` only.
+
+    ## Use instead
+    `nn.LSTM` or `nn.GRU`; an orthogonal or identity recurrent matrix; shorter windows; attention over the states.
+
+    ## Options
+    `decades` (default 3): what the gradient may lose from the last step to the first.
+    """
+
+    code = "GL104"
+    name = "recurrent-horizon"
+    summary = "A recurrence over more steps than its gradient survives"
+    INVALID = (
+        """
+import torch
+from torch import nn
+
+class Long(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(4, 32, batch_first=True)
+        self.head = nn.Linear(32, 1)
+
+    def forward(self, x):
+        states, _ = self.rnn(x)
+        return self.head(states[:, -1])
+
+if __name__ == "__main__":
+    Long()(torch.randn(4, 100, 4))
+""",
+    )
+    VALID = (
+        """
+import torch
+from torch import nn
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(4, 32, batch_first=True)
+        self.head = nn.Linear(32, 1)
+
+    def forward(self, x):
+        states, _ = self.rnn(x)
+        return self.head(states[:, -1])
+
+if __name__ == "__main__":
+    Gated()(torch.randn(4, 100, 4))
+""",
+    )
+
+    def check(self, ctx: RuleContext) -> Iterable[Finding]:
+        """One finding per recurrence whose horizon is too near."""
+        limit = float(ctx.options.get("decades", TIME_LOSS))
+        for time in ctx.flow.times:
+            lost = -time.gain * (time.steps - 1)
+            if lost < limit:
+                left = decades(max(0.0, lost), signed=False)
+                ctx.near_miss(f"{time.module}: the gradient loses {left} over {time.steps} steps (limit {limit:g})")
+            elif time.cell in _GATED and -time.gain < GATE_CLOSED:
+                ctx.near_miss(f"{time.module}: {time.cell} gates at their defaults; training opens them")
+            else:
+                yield self._finding(ctx, time, lost, limit)
+
+    def _finding(self, ctx: RuleContext, time: TimeFlow, lost: float, limit: float) -> Finding:
+        nodes = nodes_of(ctx, time)
+        horizon = time.horizon(limit)
+        every_step = _answers_each_step(ctx, time, nodes)
+        gates = " with closed gates" if time.cell in _GATED else ""
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=Severity.INFO if every_step else Severity.WARNING,
+            message=f"runs over {time.steps} steps{gates}, but its gradient survives only {horizon:.0f}",
+            sites=sites_of(ctx, nodes, f"each step back multiplies the gradient by {10**time.gain:.2f}"),
+            module=time.module,
+            cause=Cause.RECURRENCE,
+            predicted={
+                "summary": f"∂L/∂h falls by {decades(lost, signed=False)} over {time.steps} steps; horizon {horizon:.0f} steps",
+                "time_loss": lost,
+                "gain_per_step": time.gain,
+                "horizon": horizon,
+                "steps": time.steps,
+            },
+            remedies=_remedies(ctx, time),
+            attributed=nodes,
+            claim=Claim("time-loss", time.module, predicted=lost, threshold=limit / 2),
+        )
+
+
+def _remedies(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
+    """Gated cells, each with the loss over the same steps that it is predicted to have."""
+    found = []
+    for detail in () if time.cell in _GATED else _GATED:
+        flow = ctx.what_if(Edit(EditKind.GATED, f"nn.{detail.upper()}", nodes=(time.name,), detail=detail))
+        after = next((t for t in flow.times if t.module == time.module), None) if flow is not None else None
+        if after is not None and after.gain > time.gain:
+            left = -after.gain * (after.steps - 1)
+            found.append(Remedy(f"nn.{detail.upper()} instead", f"{decades(-left)} over the same steps"))
+    return tuple(found) or (Remedy("nn.LSTM or nn.GRU instead", "gates that carry the gradient through time"),)
+
+
+def _answers_each_step(ctx: RuleContext, time: TimeFlow, nodes: tuple[str, ...]) -> bool:
+    """Whether the model's output has an entry for every time step."""
+    shapes = [ctx.graph.nodes[through_layout(ctx.graph, name)].shape or () for name in ctx.graph.outputs]
+    fused = any(
+        ctx.graph.nodes[name].op.startswith("rnn") and not ctx.graph.nodes[name].op.endswith("cell") for name in nodes
+    )
+    if fused or time.cell == "loop":
+        return any(time.steps in shape[:-1] for shape in shapes)
+    return False

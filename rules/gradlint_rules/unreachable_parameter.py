@@ -1,0 +1,205 @@
+"""GL503: parameters that no gradient from the outputs can reach."""
+
+import ast
+from collections.abc import Iterable, Mapping
+
+from gradlint.api import Cause, Claim, Finding, Location, ParameterInfo, Rule, RuleContext, Severity, Site
+from gradlint_rules._wording import counted
+
+_DECLARED = ("target", "ema", "momentum", "teacher", "frozen", "key_encoder", "reference")
+"""Names by which copies that are not meant to learn from the loss are declared."""
+
+
+class UnreachableParameter(Rule):
+    """A trainable parameter gets no gradient, ever: its layer is never used, or its result is cut off from the
+    output.
+
+    ## What it does
+    Follows the gradient from the outputs back to every parameter with `requires_grad`. Reported are those that it
+    cannot reach: a layer built in `__init__` and never used, or one whose result only goes through `.detach()`,
+    `.data`, `argmax` or the like.
+
+    ## Why is this bad?
+    The layer stays as it was drawn. The optimiser keeps it, checkpoints carry it, weight decay shrinks it,
+    distributed training stops with "parameters that were not used in producing loss"; and the part of the model
+    that you designed does not take part in it.
+
+    ## Source
+    PyTorch forums and issue tracker: "find_unused_parameters", "grad is None".
+
+    ## Known limits
+    Left alone, because they may be meant: parameters with `requires_grad=False`, layers that run under
+    `torch.no_grad()` throughout, target, teacher and momentum copies, straight-through estimators, layers used by
+    another method of the file or by a branch that this forward pass did not take, and parts of libraries.
+
+    ## Use instead
+    Use the layer, delete it, or say `layer.requires_grad_(False)` where it is frozen on purpose.
+
+    ## Options
+    None.
+    """
+
+    code = "GL503"
+    name = "unreachable-parameter"
+    summary = "A trainable parameter that no gradient can reach"
+    INVALID = (
+        """
+import torch
+from torch import nn
+
+class Unused(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(8, 8)
+        self.two = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.one(x)
+""",
+        """
+import torch
+from torch import nn
+
+class Cut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(8, 8)
+        self.two = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.two(torch.relu(self.one(x)).data)
+""",
+    )
+    VALID = (
+        """
+import torch
+from torch import nn
+
+class ForAnotherMethod(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encode = nn.Linear(8, 8)
+        self.decode = nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.encode(x)
+
+    def sample(self, z):
+        return self.decode(z)
+""",
+        """
+import torch
+from torch import nn
+
+class StraightThrough(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x):
+        z = self.fc(x)
+        z = z + (z.round() - z).detach()
+        return self.out(z)
+""",
+    )
+
+    def check(self, ctx: RuleContext) -> Iterable[Finding]:
+        """One finding per topmost module none of whose parameters can be reached."""
+        lost = {p.name: p for p in ctx.parameters.values() if p.requires_grad and not p.reachable}
+        if not lost or len(lost) == len(ctx.parameters):
+            return
+        usage = _Usage(ctx)
+        meant = {name for name, parameter in lost.items() if usage.is_meant(parameter)}
+        for name in sorted(meant):
+            ctx.near_miss(f"{name} gets no gradient, but that seems to be meant")
+        groups: dict[Location, list[ParameterInfo]] = {}
+        for name, parameter in lost.items():
+            place = usage.place(parameter)
+            if name not in meant and place is not None:
+                groups.setdefault(place, []).append(parameter)
+        yield from _merged(ctx, self, groups)
+
+
+def _merged(ctx: RuleContext, rule: Rule, groups: Mapping[Location, list[ParameterInfo]]) -> Iterable[Finding]:
+    cut = [p for parameters in groups.values() for p in parameters if p.used]
+    if cut:
+        first = next(place for place, parameters in groups.items() if any(p.used for p in parameters))
+        yield _finding(ctx, rule, first, cut, "is cut off from the output: its result only goes on detached")
+    for place, parameters in groups.items():
+        unused = [p for p in parameters if not p.used]
+        if unused:
+            yield _finding(ctx, rule, place, unused, "is never used in forward")
+
+
+def _finding(ctx: RuleContext, rule: Rule, place: Location, parameters: list[ParameterInfo], why: str) -> Finding:
+    module = parameters[0].module
+    owner = module if len({p.module for p in parameters}) == 1 else module.split(".")[0]
+    elements = sum(p.numel for p in parameters)
+    attributed = tuple(
+        n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in {p.name for p in parameters}
+    )
+    return Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=Severity.WARNING,
+        message=f"{owner or parameters[0].name} {why}",
+        sites=(Site(place, f"{counted(len(parameters), 'parameter')} ({elements} weights) that no gradient reaches"),),
+        module=module,
+        cause=Cause.SEVERED,
+        predicted={
+            "summary": f"no gradient at {', '.join(p.name for p in parameters[:3])}, however long it trains",
+            "parameters": len(parameters),
+            "elements": elements,
+            "used": parameters[0].used,
+        },
+        attributed=attributed,
+        claim=Claim(
+            "no-gradient", parameters[0].name, subjects=tuple(p.name for p in parameters), predicted=1.0, threshold=1.0
+        ),
+    )
+
+
+class _Usage:
+    """What the file's own code says about a parameter that gets no gradient."""
+
+    def __init__(self, ctx: RuleContext) -> None:
+        self.ctx = ctx
+        tree = ctx.tree
+        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)] if tree is not None else []
+        builders = {n for f in functions if f.name == "__init__" for n in ast.walk(f)}
+        outside = [n for n in (ast.walk(tree) if tree is not None else ()) if n not in builders]
+        self.read = {n.attr for n in outside if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
+        self.dynamic = any(
+            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "getattr" for n in outside
+        )
+        nodes = ctx.graph.nodes.values()
+        self.straight = any(n.op == "detach" and ctx.graph.nodes[n.inputs[0]].op == "sub" for n in nodes if n.inputs)
+
+    def place(self, parameter: ParameterInfo) -> Location | None:
+        """The line of the checked file that made it; None where a library did."""
+        if parameter.site is not None and parameter.site.path == self.ctx.target.path:
+            return parameter.site
+        info = self.ctx.modules.get(parameter.module)
+        own = [site for site in info.sites if site.path == self.ctx.target.path] if info is not None else []
+        return own[0] if own and info is not None and info.sites[0] == own[0] else None
+
+    def is_meant(self, parameter: ParameterInfo) -> bool:
+        """Whether there is any sign that it need not learn in this forward pass."""
+        parts = [part for part in parameter.name.split(".") if not part.isdigit()]
+        if any(word in part.lower() for part in parts for word in _DECLARED):
+            return True
+        if parameter.used:
+            return self.straight or not self._with_gradient(parameter) or self._leftover(parameter)
+        return self.dynamic or all(part in self.read for part in parts[:1] + parts[1:-1])
+
+    def _leftover(self, parameter: ParameterInfo) -> bool:
+        """Whether the same line made others that do learn: the last block of a loop, whose result nobody takes up."""
+        place, leaf = self.place(parameter), parameter.name.rpartition(".")[2]
+        others = (p for p in self.ctx.parameters.values() if p.reachable and p.name.rpartition(".")[2] == leaf)
+        return place is not None and any(p.shape == parameter.shape and self.place(p) == place for p in others)
+
+    def _with_gradient(self, parameter: ParameterInfo) -> bool:
+        graph = self.ctx.graph
+        own = [n.name for n in graph.nodes.values() if n.op == "parameter" and n.target == parameter.name]
+        return any(graph.nodes[user].grad_enabled for name in own for user in graph.users[name])
