@@ -9,6 +9,7 @@ from torch import Tensor
 from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation
+from gradlint.propagation.loops import loop_times
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.elementwise import MAPS
 
@@ -20,15 +21,16 @@ _GRID = torch.cat([torch.linspace(-12, 12, 481, dtype=P.DTYPE), torch.tensor([-1
 def build_flow(run: Propagation) -> Flow:
     """Collect what one forward and backward over particles has left behind."""
     nodes = {name: _node(run, name, signal) for name, signal in run.signals.items()}
+    parametrised = frozenset(_owner(name) for name, _ in run.graph.model.named_parameters())
     output = _pooled(nodes[n].gradient_rms for n in run.graph.view.outputs if n in nodes)
     return Flow(
         module_flows=_modules(run, nodes, output),
         parameter_flows=_parameters(run),
         nodes=nodes,
-        times=tuple(run.times),
+        times=(*run.times, *loop_times(run.graph.view, nodes, parametrised)),
         unknown=tuple(run.unknown),
         output_gradient_rms=output if output is not None else 1.0,
-        parametrised=frozenset(_owner(name) for name, _ in run.graph.model.named_parameters()),
+        parametrised=parametrised,
     )
 
 

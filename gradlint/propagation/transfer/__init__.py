@@ -3,6 +3,7 @@
 from gradlint.propagation.engine import Transfer
 from gradlint.propagation.transfer import (
     attention,
+    cells,
     contraction,
     elementwise,
     joining,
@@ -11,6 +12,7 @@ from gradlint.propagation.transfer import (
     normalisation,
     pooling,
     products,
+    recurrence,
     reduction,
 )
 
@@ -25,5 +27,7 @@ TRANSFER: dict[str, Transfer] = {
     **layout.RULES,
     **joining.RULES,
     **lookup.RULES,
+    **recurrence.RULES,
+    **cells.RULES,
 }
 """Canonical operator name → transfer rule."""

@@ -1,0 +1,51 @@
+"""Recurrences written as a Python loop: a module called again and again on what it gave before."""
+
+from gradlint.core.flow import NodeFlow, TimeFlow
+from gradlint.core.graph import GraphView, ModuleCall
+from gradlint.propagation.transfer.recurrence import decades_per_step
+
+STEPS = 5
+"""Fewer calls are shared layers, not a recurrence."""
+
+
+def loop_times(view: GraphView, nodes: dict[str, NodeFlow], parametrised: frozenset[str]) -> list[TimeFlow]:
+    """Gradient per call of each module with parameters that is called in a chain, outermost modules first."""
+    calls: dict[str, list[ModuleCall]] = {}
+    for call in view.calls:
+        if call.output is not None:
+            calls.setdefault(call.module, []).append(call)
+    owners = {p.rsplit(".", i)[0] for p in parametrised for i in range(p.count(".") + 1)} | parametrised
+    found: list[TimeFlow] = []
+    for path in sorted(calls, key=lambda p: (p.count("."), p)):
+        steps = calls[path]
+        nested = any(t.module and path.startswith(f"{t.module}.") for t in found)
+        if len(steps) < STEPS or path not in owners or nested or not _chained(view, steps):
+            continue
+        gradients = tuple(
+            (nodes[c.output].gradient_rms or 0.0) if c.output in nodes else 0.0 for c in steps if c.output is not None
+        )
+        last = steps[-1].output or path
+        found.append(TimeFlow(last, path, len(steps), gradients, (), decades_per_step(gradients), "loop"))
+    return found
+
+
+def _chained(view: GraphView, steps: list[ModuleCall]) -> bool:
+    """Whether each call reads what the one before gave."""
+    return all(_reaches(view, a.output, b) for a, b in zip(steps, steps[1:], strict=False))
+
+
+def _reaches(view: GraphView, source: str | None, call: ModuleCall) -> bool:
+    """Whether an input of `call` depends on the node `source`."""
+    if source is None:
+        return False
+    floor = view.index[source]
+    queue, seen = list(call.inputs), set(call.inputs)
+    while queue:
+        name = queue.pop()
+        if name == source:
+            return True
+        for parent in view.nodes[name].inputs:
+            if parent not in seen and view.index[parent] >= floor:
+                seen.add(parent)
+                queue.append(parent)
+    return False

@@ -1,0 +1,192 @@
+"""Fused RNN, LSTM and GRU over time."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from gradlint.core.flow import TimeFlow
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Role, dim
+from gradlint.propagation.engine import Call, NoRuleError, Transfer
+from gradlint.propagation.recurrent_cell import (
+    CAP,
+    SAMPLES,
+    Cell,
+    draw_inputs,
+    particles_of,
+    real_weights,
+    sequence_moments,
+    step_gradients,
+)
+from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.weights import Weight
+from gradlint.tracing.model_graph import TensorMeta, op_of
+
+PASSING = frozenset("dropout layer_norm relu tanh contiguous to float clone".split())
+"""Operators that leave each step where it is, when looking which steps of the output are read."""
+
+
+def recurrence(call: Call) -> Any:
+    """`lstm(x, state, weights, …)`, `gru`, `rnn_tanh`, `rnn_relu`: run for real at true width on drawn inputs."""
+    operand, weights = call.args[0], call.args[2]
+    if isinstance(call.args[1], Tensor) and not isinstance(weights, tuple | list):
+        raise NoRuleError("packed sequences")
+    if len(call.args) > 3 and isinstance(call.args[3], tuple | list):
+        raise NoRuleError("packed sequences")
+    signal = call.signal(operand)
+    flat = tuple(w if isinstance(w, Weight) else _as_weight(w) for w in weights)
+    cell = Cell(call.op.op, real_weights(flat, call.key), bool(call.args[3]), int(call.args[4]), bool(call.args[7]))
+    batch_first = bool(call.args[8]) if len(call.args) > 8 else False
+    return _run(call, signal, flat, cell, batch_first=batch_first)
+
+
+def _as_weight(value: Any) -> Weight:
+    if not isinstance(value, Tensor):
+        raise NoRuleError("its weights are computed from the input")
+    return Weight("", tuple(value.shape), value, value.detach().to(P.DTYPE).reshape(-1)[:2048], learned=False)
+
+
+def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *, batch_first: bool) -> Any:
+    if len(signal.shape) != 3:
+        raise NoRuleError("its input has no batch dim")
+    time = 1 if batch_first else 0
+    total, batch = signal.shape[time], signal.shape[1 - time]
+    steps = min(total, CAP)
+    x = draw_inputs(signal.value, steps, signal.shape[-1], call.key).requires_grad_()
+    with torch.enable_grad():
+        out, state = cell.run(x, cell.start(SAMPLES))
+    profile = _steps_read(call.node, time)
+    learn = _Learner(call, weights, cell, batch, total)
+
+    def through(result: Tensor, cotangent: Tensor, scale: float) -> Tensor:
+        wanted = [w for w in cell.weights if w.requires_grad]
+        grads = torch.autograd.grad(result, [x, *wanted], cotangent, retain_graph=True, allow_unused=True)
+        learn(grads[1:], scale)
+        dx = grads[0] if grads[0] is not None else torch.zeros_like(x)
+        return P.cotangent(sequence_moments(dx), "recurrence", call.key)
+
+    def from_output(g: Tensor, scale: float) -> Tensor:
+        return through(out, _cotangent(P.moments(g), out, profile, steps, total, call.key), scale)
+
+    dims = (dim(batch, Role.SAMPLE), dim(total, Role.POSITION), dim(out.shape[2], Role.UNIT))
+    dims = dims if batch_first else (dims[1], dims[0], dims[2])
+    shape = (batch, total, out.shape[2]) if batch_first else (total, batch, out.shape[2])
+    results: list[Any] = [Signal(emit(particles_of(out, call.key), (signal.x, from_output)), shape, dims)]
+    for i, last in enumerate(state if isinstance(state, tuple) else (state,)):
+        results.append(_last_state(call, signal, last, i + 1, batch, through))
+    _note_times(call, cell, x.detach(), total)
+    return tuple(results)
+
+
+def _last_state(call: Call, signal: Signal, last: Tensor, index: int, batch: int, through: Any) -> Signal:
+    """h_n or c_n `[layers·directions, batch, width]`, of which usually the last layer is read."""
+    layers = last.shape[0]
+    top = last.detach()[-1:]
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        gen = P.generator("state", call.key, index)
+        noise = torch.randn(last.shape, generator=gen, dtype=P.DTYPE)
+        noise[:-1] = 0
+        return through(last, noise * math.sqrt(m.q * layers), scale)
+
+    x = particles_of(top, f"{call.key}.{index}")
+    shape = (layers, batch, last.shape[2])
+    dims = (dim(layers, Role.POSITION), dim(batch, Role.SAMPLE), dim(last.shape[2], Role.UNIT))
+    return Signal(emit(x[[0, 0, 2, 2]] if layers == 1 else x, (signal.x, back)), shape, dims)
+
+
+def _cotangent(m: P.Moments, out: Tensor, profile: int | None, steps: int, total: int, key: str) -> Tensor:
+    """A real cotangent `[T, samples, width]` with the moments of the particles, on the steps that are read."""
+    gen = P.generator("cotangent", key)
+    if profile is not None:
+        noise = torch.randn(out.shape[1:], generator=gen, dtype=P.DTYPE)
+        g = torch.zeros_like(out)
+        g[profile] = noise * math.sqrt(max(m.q, 0.0) * total)
+        return g
+    parts = (max(m.o, 0.0), max(m.p - m.o, 0.0), max(m.s - m.o, 0.0), max(m.q - m.p - m.s + m.o, 0.0))
+    shapes = ((1, 1), (1, out.shape[1]), (steps, 1), (steps, out.shape[1]))
+    g = torch.zeros_like(out)
+    for variance, (t, b) in zip(parts, shapes, strict=True):
+        g = g + math.sqrt(variance) * torch.randn(t, b, out.shape[2], generator=gen, dtype=P.DTYPE)
+    return g
+
+
+def _steps_read(node: fx.Node, time: int) -> int | None:
+    """-1 (0) where all that is read of the output sequence is its last (first) step, else None."""
+    found: set[int] = set()
+    queue = [user for user in node.users if op_of(user).op == "unpack" and user.args[1] == 0]
+    while queue:
+        current = queue.pop()
+        extent = _extent(current, time)
+        for user in current.users:
+            op = op_of(user).op
+            if op in PASSING:
+                queue.append(user)
+                continue
+            step = _selected(user, op, time, extent)
+            if step is None:
+                return None
+            found.add(step)
+    return found.pop() if len(found) == 1 else None
+
+
+def _extent(node: fx.Node, time: int) -> int:
+    meta = node.meta.get("val")
+    return int(meta.shape[time]) if isinstance(meta, TensorMeta) and len(meta.shape) > time else 0
+
+
+def _selected(user: fx.Node, op: str, time: int, extent: int) -> int | None:
+    """The step that a reader picks (0 or -1), None where it reads others."""
+    index: Any = None
+    if op == "getitem":
+        parts = user.args[1] if isinstance(user.args[1], tuple) else (user.args[1],)
+        whole = all(p == slice(None) for p in parts[:time])
+        index = parts[time] if len(parts) > time and whole and Ellipsis not in parts else None
+    elif op == "select" and user.args[1] == time:
+        index = user.args[2]
+    if not isinstance(index, int):
+        return None
+    return -1 if index in (-1, extent - 1) else 0 if index == 0 else None
+
+
+class _Learner:
+    """Adds the drawn backward's weight gradients to the parameters', scaled to the real batch."""
+
+    def __init__(self, call: Call, weights: tuple[Weight, ...], cell: Cell, batch: int, total: int) -> None:
+        self.call = call
+        self.weights = [w for w, t in zip(weights, cell.weights, strict=True) if t.requires_grad]
+        self.factor = math.sqrt(batch / SAMPLES) * math.sqrt(max(1.0, total / CAP))
+
+    def __call__(self, grads: tuple[Tensor | None, ...], scale: float) -> None:
+        for weight, g in zip(self.weights, grads, strict=True):
+            if g is not None:
+                self.call.run.learn(weight, P.rms(g.reshape(1, -1)) * scale * self.factor)
+
+
+def _note_times(call: Call, cell: Cell, x: Tensor, total: int) -> None:
+    """Gradient per step with the cotangent on the last step only."""
+    module = call.op.module
+    if cell.bidirectional:
+        return
+    found = step_gradients(cell, x)
+    gain = decades_per_step(found.hidden)
+    call.run.times.append(
+        TimeFlow(call.op.name, module, total, found.hidden, found.inputs, gain, cell.kind)
+    )
+
+
+def decades_per_step(hidden: tuple[float, ...]) -> float:
+    """Slope of log10 gradient against steps back in time, least squares over the steps where it is not zero."""
+    points = [(len(hidden) - 1 - t, math.log10(v)) for t, v in enumerate(hidden) if v > 1e-280]
+    if len(points) < 2:
+        return 0.0 if len(hidden) < 2 else -math.inf
+    back = torch.tensor([p[0] for p in points], dtype=P.DTYPE)
+    value = torch.tensor([p[1] for p in points], dtype=P.DTYPE)
+    back = back - back.mean()
+    return float((back * (value - value.mean())).sum() / back.square().sum())
+
+
+RULES: dict[str, Transfer] = dict.fromkeys("lstm gru rnn_tanh rnn_relu".split(), recurrence)
