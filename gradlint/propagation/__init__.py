@@ -1,5 +1,5 @@
 """ModelGraph → Flow: the signal-propagation engine."""
 
-from gradlint.propagation.propagate import propagate
+from gradlint.propagation.propagate import propagate, what_if
 
-__all__ = ["propagate"]
+__all__ = ["propagate", "what_if"]

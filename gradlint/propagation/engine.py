@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
@@ -69,6 +69,21 @@ class Call:
 Transfer = Callable[[Call], Any]
 
 
+class CallEditor(Protocol):
+    """A what-if edit, carried out call by call."""
+
+    nodes: frozenset[str]
+
+    def before(self, call: Call) -> Call:
+        """The call with what the edit puts in front of it."""
+
+    def instead(self, call: Call) -> Any:
+        """What stands in the call's place, or None."""
+
+    def after(self, call: Call, value: Any) -> Any:
+        """The result as the edit changes it."""
+
+
 @dataclass
 class Propagation:
     """State of one run: the table of rules, the parameters, and what the backward pass collects."""
@@ -77,6 +92,7 @@ class Propagation:
     values: Mapping[str, ParameterValues]
     rules: Mapping[str, Transfer]
     seed: int = 0
+    editor: "CallEditor | None" = None
     environment: dict[fx.Node, Any] = field(default_factory=dict)
     branches: dict[fx.Node, dict[fx.Node, Signal]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
@@ -155,13 +171,19 @@ class Propagation:
                 folded = self._fold(call)
                 if folded is not None:
                     return folded
+            if self.editor is not None:
+                call = self.editor.before(call)
+                other = self.editor.instead(call)
+                if other is not None:
+                    return self.editor.after(call, other)
             rule = self.rules.get(call.op.op)
             meta = node.meta.get("val")
             if rule is None and isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point:
                 return Ids(tuple(meta.shape))
             if rule is None:
                 raise NoRuleError("no transfer rule")
-            return rule(call)
+            value = rule(call)
+            return value if self.editor is None else self.editor.after(call, value)
         except NoRuleError as reason:
             return self._unknown(call, str(reason))
 

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, fx
 
 from gradlint.building.built import ParameterValues
+from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation, alike
 from gradlint.propagation.result import build_flow
 from gradlint.propagation.signal import Signal, modes
 from gradlint.propagation.transfer import TRANSFER
+from gradlint.propagation.whatif import Editor, NotApplicableError, check_names, edited_values
 from gradlint.tracing.model_graph import ModelGraph
 
 
@@ -25,7 +27,19 @@ def propagate(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed:
         values: parameters and buffers, real or as a sample of their law.
         seed: seed of the particles; the prediction moves with it by its sampling error only.
     """
-    run = Propagation(graph, values, TRANSFER, seed)
+    return _run(Propagation(graph, values, TRANSFER, seed))
+
+
+def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0) -> Flow | None:
+    """The flow after an edit; None where the edit does not apply to this graph."""
+    try:
+        check_names(graph, edit)
+        return _run(Propagation(graph, edited_values(values, edit), TRANSFER, seed, Editor(edit)))
+    except NotApplicableError:
+        return None
+
+
+def _run(run: Propagation) -> Flow:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         run.forward()
         _backward(run)

@@ -45,7 +45,8 @@ def _node(run: Propagation, name: str, signal: Signal) -> NodeFlow:
     saturated = dead = slope_rms = None
     bounded = False
     op = run.graph.view.nodes.get(name)
-    if op is not None and op.op in MAPS and signal.before is not None:
+    edited = run.editor is not None and name in run.editor.nodes
+    if op is not None and op.op in MAPS and signal.before is not None and not edited:
         slopes = _slopes(run, name, signal.before.value)
         if slopes is not None:
             slope, steepest, bounded = slopes

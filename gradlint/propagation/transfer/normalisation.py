@@ -97,8 +97,12 @@ def batch_norm(call: Call) -> Signal:
     weight, bias = call.arg(1, "weight"), call.arg(2, "bias")
     if not call.arg(5, "training", True):
         return _frozen(call, signal, weight, bias)
+    return affine(call, plain_batch_norm(call, signal, float(call.arg(7, "eps", 1e-5))), weight, bias)
+
+
+def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
+    """Batch norm without scale and shift."""
     samples, positions = signal.count(Role.SAMPLE), signal.count(Role.POSITION)
-    eps = float(call.arg(7, "eps", 1e-5))
     uneven = 1.0 if signal.varied is None else signal.varied.clamp(min=1e-12).sqrt()
     x = signal.value / uneven
     y = torch.zeros_like(x)
@@ -111,7 +115,6 @@ def batch_norm(call: Call) -> Signal:
         around = part - part.mean(1, keepdim=True)
         y[:, index] = P.reshape_moments(around, statistics.forward(), "bn", call.key)[:, : index.numel()]
         pieces.append((index, statistics))
-
     excess = _projection_excess(y, samples, positions)
 
     def back(g: Tensor, scale: float) -> Tensor:
@@ -124,7 +127,12 @@ def batch_norm(call: Call) -> Signal:
             out[:, index] = whole_map[:, index]
         return out / uneven
 
-    return affine(call, Signal(emit(y, (signal.x, back)), call.shape, signal.dims), weight, bias)
+    return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims)
+
+
+def plain_layer_norm(signal: Signal, eps: float = 1e-5) -> Signal:
+    """Layer norm over units, without scale and shift."""
+    return Signal(_normalised(signal.x, eps, centre=True, over_positions=False), signal.shape, signal.dims)
 
 
 def _projection_excess(y: Tensor, samples: int, positions: int) -> Callable[[Tensor, P.Moments], P.Moments]:
