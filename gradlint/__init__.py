@@ -91,7 +91,7 @@ def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
         kwargs: further keyword arguments of the forward.
 
     Raises:
-        gradlint.core.errors.AnalysisError: the model does not run on these inputs.
+        Exception: whatever the model's forward raises on these inputs.
     """
     from gradlint import engine
 

@@ -83,7 +83,7 @@ def _target(given: str) -> Job | Skipped:
         return _missing(given)
     if Path(place).is_file():
         return Job(_absolute(Path(place)), place, names=(name,))
-    if not all(part.isidentifier() for part in place.split(".")):
+    if place.endswith(".py") or not all(part.isidentifier() for part in place.split(".")):
         return _missing(place)
     origin = _module_file(place)
     if origin is None:

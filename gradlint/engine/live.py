@@ -8,6 +8,7 @@ from gradlint import registry
 from gradlint.config import Config, from_options
 from gradlint.core.errors import AnalysisError
 from gradlint.core.flow import Flow
+from gradlint.core.location import Location
 from gradlint.core.report import Report
 from gradlint.core.target import Target
 
@@ -37,9 +38,8 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
     selection = registry.select(registry.load(), config)
     codes = tuple(rule.code for rule in selection.rules)
     settings = Settings(codes, dict(config.rules), config.probe, int(config.memory * 2**30))
-    target = _target(model, config)
+    built, target = _adopt(model, config)
     try:
-        built = _adopt(model, target)
         fed = None if example_inputs is None else _fed(example_inputs, {})
         examined = analysis.examine_built(target, built, fed, None, on_stage=_quiet)
         result = analysis.findings_of(examined, settings, on_stage=_quiet)
@@ -64,8 +64,7 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
     """
     from gradlint import propagation, tracing
 
-    target = _target(model, Config())
-    built = _adopt(model, target)
+    built, _ = _adopt(model, Config())
     graph = tracing.trace(built, _fed(example_inputs, kwargs or {}))
     return propagation.propagate(graph, built.values)
 
@@ -79,7 +78,7 @@ def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
         kwargs: further keyword arguments of the forward.
 
     Raises:
-        AnalysisError: the model does not run on these inputs.
+        Exception: whatever the model's forward raises on these inputs.
     """
     from gradlint import probe
 
@@ -87,10 +86,22 @@ def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
     return probe.measure(model, fed.args, dict(fed.kwargs))
 
 
-def _adopt(model: "nn.Module", target: Target) -> "BuiltModel":
+def _adopt(model: "nn.Module", config: Config) -> "tuple[BuiltModel, Target]":
+    """The model as the pipeline takes it, under the name and place of its class."""
     from gradlint import building
 
-    return replace(building.adopt(model), target=target)
+    built = building.adopt(model)
+    place = built.class_location or Location("<live model>", 1)
+    target = Target(
+        path=place.path,
+        name=type(model).__name__,
+        line=place.line,
+        optimizer=config.optimizer,
+        batch=config.batch,
+        sequence_length=config.sequence_length,
+        built="live",
+    )
+    return replace(built, target=target), target
 
 
 def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":
@@ -103,27 +114,6 @@ def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":
     else:
         args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
     return Fed(args, dict(kwargs), described=describe_inputs(args, kwargs), source="given")
-
-
-def _target(model: "nn.Module", config: Config) -> Target:
-    """Name and place of a live model's class."""
-    import inspect
-
-    kind = type(model)
-    try:
-        path = inspect.getsourcefile(kind) or "<live model>"
-        line = inspect.getsourcelines(kind)[1]
-    except (OSError, TypeError):
-        path, line = "<live model>", 1
-    return Target(
-        path=path,
-        name=kind.__name__,
-        line=max(line, 1),
-        optimizer=config.optimizer,
-        batch=config.batch,
-        sequence_length=config.sequence_length,
-        built="live",
-    )
 
 
 def _quiet(stage: str) -> None:

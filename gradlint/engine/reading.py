@@ -13,7 +13,7 @@ from gradlint.core.location import Location
 from gradlint.core.report import Skipped
 from gradlint.core.target import InputSpec, Target
 from gradlint.discovery import FileScan
-from gradlint.discovery.names import bound_names
+from gradlint.discovery.names import Names
 from gradlint.engine.collect import Job
 
 
@@ -47,28 +47,27 @@ def read_source(job: Job) -> str:
 def decode(data: bytes, path: str) -> str:
     """Text of a Python file; raises AnalysisError (stage "read") where it is in no encoding that it declares."""
     encoding = "utf-8"
+    remedy = 'save it as UTF-8, or name its encoding in the first line: "# -*- coding: latin-1 -*-"'
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return io.TextIOWrapper(io.BytesIO(data), encoding).read()
-    except (SyntaxError, UnicodeDecodeError, LookupError) as error:
-        start = error.start if isinstance(error, UnicodeDecodeError) else _first_bad_byte(data)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        start = _undecodable(data, encoding)
+        if start is None:
+            reason = f"the file's encoding is not known: {error}"
+            raise AnalysisError(reason, stage="read", location=Location(path, 1), remedy=remedy) from error
         line = data.count(b"\n", 0, start) + 1
-        raise AnalysisError(
-            f"the file is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}"
-            if start < len(data)
-            else f"the file's encoding is not known: {error}",
-            stage="read",
-            location=Location(path, line),
-            remedy='save it as UTF-8, or name its encoding in the first line: "# -*- coding: latin-1 -*-"',
-        ) from error
+        reason = f"the file is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}"
+        raise AnalysisError(reason, stage="read", location=Location(path, line), remedy=remedy) from error
 
 
-def _first_bad_byte(data: bytes) -> int:
+def _undecodable(data: bytes, encoding: str) -> int | None:
+    """Index of the first byte that is no text in that encoding; None where all of them are."""
     try:
-        data.decode("utf-8")
+        data.decode(encoding)
     except UnicodeDecodeError as error:
         return error.start
-    return len(data)
+    return None
 
 
 def read(job: Job, config: Config) -> Reading:
@@ -95,13 +94,12 @@ def configured_targets(config: Config) -> tuple[Target, ...]:
 
 def _configured(entry: TargetEntry, config: Config) -> Target:
     place, colon, name = entry.target.rpartition(":")
-    root = Path(config.root or ".")
-    path = root / place
-    if not path.suffix and "/" not in place:
-        path = root.joinpath(*place.split(".")).with_suffix(".py")
-    if not colon or not name.isidentifier():
+    if not colon or not place or not all(part.isidentifier() for part in name.split(".")):
         reason = f'targets: "{entry.target}" does not name a model'
         raise UsageError(reason, remedy='write target = "model.py:Net", relative to the configuration file')
+    root = Path(config.root or ".")
+    is_module = not place.endswith(".py") and "/" not in place
+    path = root.joinpath(*place.split(".")).with_suffix(".py") if is_module else root / place
     return Target(
         path=str(path.resolve()),
         name=name,
@@ -131,7 +129,7 @@ def _named(name: str, job: Job, configured: list[Target]) -> Target:
 
 def _is_bound(target: Target, scan: FileScan) -> bool:
     top = target.name.partition(".")[0]
-    return scan.candidate(target.name) is not None or (scan.tree is not None and top in bound_names(scan.tree.body))
+    return scan.candidate(target.name) is not None or (scan.tree is not None and top in Names(scan.tree).top)
 
 
 def _unknown(target: Target, scan: FileScan) -> Skipped:

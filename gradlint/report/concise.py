@@ -19,9 +19,9 @@ def concise(report: Report, style: Style | None = None) -> str:
         if style.show_skipped or (item.is_model and not is_told and not style.quiet):
             label = "not analysed" if item.is_model else "skipped"
             remedy = f" ({item.remedy})" if item.remedy else ""
-            where = f"{item.path}:{item.line}" if item.line else item.path
+            place = f"{item.path}:{item.line}" if item.line else item.path
             name = f"{item.name}: " if item.name else ""
-            lines.append(plain(f"{where}: {label}: {name}{item.reason}{remedy}"))
+            lines.append(plain(f"{place}: {label}: {name}{item.reason}{remedy}"))
     if not style.quiet:
         lines.append(summary_line(report))
     return "".join(f"{line}\n" for line in lines)

@@ -34,7 +34,7 @@ _DOING = {
     "rules": "running the rules",
     "probe": "the real backward pass",
 }
-_OURS = frozenset(["propagate", "rules", "probe"])
+_OURS = frozenset(["propagate", "rules"])
 """Stages in which no code of the user's runs: whatever is raised there is gradlint's own fault."""
 
 

@@ -78,13 +78,8 @@ class Worker:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))
 
     def close(self) -> None:
-        """End the process and everything that it has started."""
-        process = self._process
-        if process is None:
-            return
-        os.close(self._requests)
-        _status(process, patience=1.0)
-        self._bury(close_requests=False)
+        """End the process and everything that it has started. It has nothing of its own to finish."""
+        self._bury()
 
     def _start(self) -> None:
         request_read, self._requests = os.pipe()
@@ -250,14 +245,14 @@ class Worker:
         self._bury()
         raise error
 
-    def _bury(self, *, close_requests: bool = True) -> None:
+    def _bury(self) -> None:
         """Kill the whole family while the leader's number is still its own, then reap it."""
         process, self._process = self._process, None
         if process is None:
             return
         watch.kill(process.pid)
         process.wait()
-        for descriptor in (self._answers, self._prints, self._traces, *([self._requests] if close_requests else [])):
+        for descriptor in (self._requests, self._answers, self._prints, self._traces):
             os.close(descriptor)
 
 

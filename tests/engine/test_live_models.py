@@ -1,0 +1,131 @@
+"""`check_model`, `flow` and `measure` on a live model, which is left exactly as found."""
+
+import linecache
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import gradlint
+from gradlint.core.errors import AnalysisError, UsageError
+
+
+class Net(nn.Module):
+    """Everything that a forward pass may leave behind: statistics, a counter, a hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(8, 16)
+        self.norm = nn.BatchNorm1d(16)
+        self.drop = nn.Dropout(0.5)
+        self.last = nn.Linear(16, 2)
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+        self.calls += 1
+        if x.shape[1] != 8:
+            raise ValueError("eight features are wanted")
+        hidden: torch.Tensor = self.last(self.drop(torch.relu(self.norm(self.first(x)))))
+        return hidden * scale
+
+
+@pytest.fixture
+def model() -> Net:
+    torch.manual_seed(0)
+    made = Net()
+    made.first.eval()
+    made.last.weight.grad = torch.ones_like(made.last.weight)
+    made.last.bias.requires_grad_(False)
+    made.register_forward_hook(lambda module, args, output: None)
+    return made
+
+
+def state(model: Net) -> list[Any]:
+    return [
+        {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        {name: (p.requires_grad, p.grad, p._version) for name, p in model.named_parameters()},
+        [module.training for module in model.modules()],
+        [dict(module._forward_hooks) for module in model.modules()],
+        model.calls,
+        torch.get_rng_state(),
+        random.getstate(),
+        torch.is_grad_enabled(),
+    ]
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(same(a, b) for a, b in zip(left, right, strict=True))
+    return bool(left == right)
+
+
+INPUTS = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+RUNS: dict[str, Callable[[Net], object]] = {
+    "check": lambda model: gradlint.check_model(model, INPUTS),
+    "check without inputs": lambda model: gradlint.check_model(model),
+    "check that fails": lambda model: gradlint.check_model(model, torch.zeros(4, 9)),
+    "check with probe": lambda model: gradlint.check_model(model, INPUTS, probe=True),
+    "flow": lambda model: gradlint.flow(model, INPUTS),
+    "measure": lambda model: gradlint.measure(model, INPUTS),
+}
+
+
+@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+def test_the_model_is_left_exactly_as_found(run: Callable[[Net], object], model: Net) -> None:
+    before = state(model)
+    run(model)
+    assert same(before, state(model))
+
+
+def test_also_without_gradients_and_after_an_exception(model: Net) -> None:
+    with torch.no_grad():
+        before = state(model)
+        gradlint.flow(model, (torch.zeros(4, 8),), kwargs={"scale": 2.0})
+        with pytest.raises(AnalysisError, match="eight features are wanted"):
+            gradlint.flow(model, torch.zeros(4, 9))
+        with pytest.raises(ValueError, match="eight features are wanted"):
+            gradlint.measure(model, torch.zeros(4, 9))
+        assert same(before, state(model))
+        assert not torch.is_grad_enabled()
+
+
+def test_report_of_a_live_model(model: Net) -> None:
+    report = gradlint.check_model(model, {"x": torch.randn(4, 8), "scale": 2.0})
+    (summary,) = report.models
+    assert (summary.name, summary.parameters) == ("Net", 8 * 16 + 16 + 32 + 16 * 2 + 2)
+    assert summary.inputs == "x=(4, 8) float32, scale=float (given)"
+    assert summary.path.endswith("test_live_models.py")
+    assert report.to_dict()["schema"] == "gradlint/1"
+
+
+def test_a_live_model_that_does_not_run_is_a_finding(model: Net) -> None:
+    report = gradlint.check_model(model, torch.randn(4, 9))
+    (finding,) = report.findings
+    assert (finding.code, finding.model) == ("GL001", "Net")
+    assert "eight features are wanted" in finding.message
+    assert "raise ValueError" in linecache.getline(finding.location.path, finding.location.line)
+    assert report.models == ()
+
+
+def test_flow_and_measure_speak_of_the_same_things(model: Net) -> None:
+    inputs = torch.randn(64, 8)
+    predicted, measured = gradlint.flow(model, inputs), gradlint.measure(model, inputs)
+    assert predicted.modules().keys() == measured.modules().keys()
+    assert predicted.parameters().keys() == measured.parameters().keys()
+    for name in ("first", "last"):
+        left, right = predicted.modules()[name].gradient_rms, measured.modules()[name].gradient_rms
+        assert left is not None and right is not None
+        assert left == pytest.approx(right, rel=0.5)
+
+
+@pytest.mark.parametrize("options", [{"timeot": 3}, {"select": ["GL9999"]}, {"optimizer": "sgdd"}])
+def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], model: Net) -> None:
+    with pytest.raises(UsageError):
+        gradlint.check_model(model, torch.randn(4, 8), **options)

@@ -1,0 +1,108 @@
+"""From files to targets."""
+
+from pathlib import Path
+
+import pytest
+
+from gradlint.config import Config, InputEntry, TargetEntry
+from gradlint.core.errors import AnalysisError, UsageError
+from gradlint.core.target import InputSpec
+from gradlint.engine.collect import Job
+from gradlint.engine.reading import configured_targets, decode, read, read_source
+
+NETS = """from torch import nn
+import helpers as Elsewhere
+class Net(nn.Module):
+    def forward(self, x): return x
+class Other(nn.Module):
+    def forward(self, x): return x
+"""
+
+
+def job(folder: Path, text: str | bytes = NETS, **parts: object) -> Job:
+    path = folder / "model.py"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return Job(str(path), "model.py", **parts)  # type: ignore[arg-type]
+
+
+def test_all_models_of_a_file(tmp_path: Path) -> None:
+    reading = read(job(tmp_path), Config())
+    assert [target.name for target in reading.targets] == ["Net", "Other"]
+    assert reading.is_whole
+
+
+def test_named_models_only(tmp_path: Path) -> None:
+    reading = read(job(tmp_path, names=("Other",)), Config())
+    assert [target.name for target in reading.targets] == ["Other"]
+    assert not reading.is_whole
+    assert read(job(tmp_path, names=("Elsewhere",)), Config()).targets[0].name == "Elsewhere"
+
+
+def test_a_name_that_is_not_there_is_told_with_a_guess(tmp_path: Path) -> None:
+    reading = read(job(tmp_path, names=("Nett", "Other")), Config())
+    (skipped,) = reading.skipped
+    assert (skipped.reason, skipped.remedy) == ('the file defines no model "Nett"', 'did you mean "Net"?')
+    assert skipped.fatal
+    assert [target.name for target in reading.targets] == ["Other"]
+
+
+def test_the_configuration_says_how_a_model_is_built_and_fed(tmp_path: Path) -> None:
+    entry = TargetEntry(
+        target="model.py:Net",
+        args=(3,),
+        inputs=((4, 16), InputEntry(shape=(4,), dtype="int64", high=9, name="ids"), InputEntry(value=[1])),
+        optimizer="sgd",
+    )
+    config = Config(targets=(entry,), root=str(tmp_path), optimizer="adam", batch=16)
+    net, other = read(job(tmp_path), config).targets
+    assert (net.args, net.optimizer, net.batch) == ((3,), "sgd", 16)
+    assert net.inputs == (InputSpec((4, 16)), InputSpec((4,), "int64", "ids", 9), InputSpec((), "literal", value=[1]))
+    assert (other.args, other.optimizer, other.batch) == (None, "adam", 16)
+
+
+def test_the_settings_of_the_run_come_before_what_the_file_tells(tmp_path: Path) -> None:
+    trains = NETS + "import torch\ntorch.optim.SGD(Net().parameters(), lr=1)\n"
+    assert read(job(tmp_path, trains), Config()).targets[0].optimizer == "sgd"
+    assert read(job(tmp_path, trains), Config(optimizer="adam")).targets[0].optimizer == "adam"
+
+
+@pytest.mark.parametrize("target", ["model.py", "model.py:", "model.py:not a name"])
+def test_a_configured_target_must_name_a_model(target: str) -> None:
+    with pytest.raises(UsageError, match="does not name a model"):
+        configured_targets(Config(targets=(TargetEntry(target=target),)))
+
+
+def test_a_file_without_a_model_is_a_note(tmp_path: Path) -> None:
+    (skipped,) = read(job(tmp_path, ""), Config()).skipped
+    assert (skipped.reason, skipped.is_model, skipped.fatal) == ("the file is empty", False, False)
+
+
+def test_declared_encodings_are_read() -> None:
+    assert decode("# -*- coding: latin-1 -*-\nx = 'é'\n".encode("latin-1"), "m.py").endswith("x = 'é'\n")
+    assert decode(b"\xef\xbb\xbfx = 1\r\n", "m.py") == "x = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "message"),
+    [
+        (b"x = 1\n\n# caf\xe9\n", 3, "the file is not valid UTF-8: byte 0xe9 in line 3"),
+        (b"\xe9\n", 1, "the file is not valid UTF-8: byte 0xe9 in line 1"),
+        (b"# coding: martian\n", 1, "the file's encoding is not known: unknown encoding: martian"),
+    ],
+)
+def test_undecodable_files_name_the_line(data: bytes, line: int, message: str) -> None:
+    with pytest.raises(AnalysisError) as caught:
+        decode(data, "m.py")
+    assert (caught.value.message, caught.value.stage) == (message, "read")
+    assert caught.value.location is not None
+    assert caught.value.location.line == line
+    assert "coding: latin-1" in caught.value.remedy
+
+
+def test_unreadable_files_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(AnalysisError, match="the file cannot be read: Permission denied"):
+        read_source(Job("/m.py", "m.py"))

@@ -1,0 +1,139 @@
+"""The worker as a process: warm, held to its limits, replaced after a death, and gone at the end."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gradlint.core.errors import AnalysisError
+from gradlint.core.target import Target
+from gradlint.worker import process, watch
+from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate
+from gradlint.worker.process import Worker
+
+HEALTHY = """
+import os
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        {body}
+        self.layer = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    made = Worker(timeout=20, memory=2**30)
+    yield made
+    made.close()
+
+
+def ask(worker: Worker, folder: Path, body: str = "pass", name: str = "model.py") -> Result:
+    path = folder / name
+    path.write_text(HEALTHY.format(body=body))
+    target = Target(path=str(path), name="Net", line=5)
+    answer = worker.ask(Analyse(target, path.read_text(), Settings(())))
+    assert isinstance(answer, Result)
+    return answer
+
+
+def pid_of(worker: Worker) -> int:
+    assert worker._process is not None
+    return worker._process.pid
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_one_process_serves_many_files_and_a_death_costs_one_model_only(worker: Worker, tmp_path: Path) -> None:
+    first = ask(worker, tmp_path)
+    assert first.result.summary is not None
+    assert first.result.summary.parameters == 18
+    pid = pid_of(worker)
+    assert ask(worker, tmp_path, name="other.py").result.summary is not None
+    assert pid_of(worker) == pid
+    with pytest.raises(AnalysisError) as caught:
+        ask(worker, tmp_path, "os._exit(7)")
+    assert "exit status 7" in caught.value.message
+    assert caught.value.location is not None
+    assert caught.value.location.line == 8
+    assert not is_alive(pid)
+    assert ask(worker, tmp_path).result.summary is not None
+    assert pid_of(worker) != pid
+
+
+def test_children_are_gone_when_the_worker_is(worker: Worker, tmp_path: Path) -> None:
+    noted = tmp_path / "child"
+    body = f"""
+        import subprocess
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        open({str(noted)!r}, "w").write(str(child.pid))
+"""
+    assert ask(worker, tmp_path, body.strip()).result.summary is not None
+    child = int(noted.read_text())
+    leader = pid_of(worker)
+    assert child in watch.family(leader)
+    worker.close()
+    deadline = time.monotonic() + 5
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_alive(child)
+    assert not is_alive(leader)
+
+
+def test_process_after_process_is_stopped(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MOST_PROCESSES", 8)
+    body = 'import subprocess, time; self.c = [subprocess.Popen(["sleep", "60"]) for _ in range(12)]; time.sleep(60)'
+    with pytest.raises(AnalysisError, match=r"started 13 processes and was stopped"):
+        ask(worker, tmp_path, body)
+
+
+def test_secrets_stay_with_the_parent(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("HARMLESS", "kept")
+    seen = ask(worker, tmp_path, "raise RuntimeError(f\"{os.environ.get('HF_TOKEN')} {os.environ.get('HARMLESS')}\")")
+    (skipped,) = seen.result.skipped
+    assert "RuntimeError: None kept" in skipped.reason
+
+
+def test_what_one_model_changes_the_next_one_does_not_see(worker: Worker, tmp_path: Path) -> None:
+    spoil = "import torch, sys; os.chdir('/'); os.environ['SPOILED'] = '1'; torch.set_grad_enabled(False); "
+    spoil += "torch.set_default_dtype(torch.float64); sys.path.insert(0, '/spoiled')"
+    ask(worker, tmp_path, spoil)
+    ask(worker, tmp_path, "import torch, sys; raise RuntimeError(f\"{os.getcwd()} {os.environ.get('SPOILED')}\")")
+    look = "import torch, sys; raise RuntimeError(str(["
+    look += "os.getcwd(), 'SPOILED' in os.environ, torch.is_grad_enabled(), torch.get_default_dtype(), "
+    look += "'/spoiled' in sys.path]))"
+    (skipped,) = ask(worker, tmp_path, look).result.skipped
+    assert str([str(Path.cwd()), False, True]).rstrip("]") + ", torch.float32, False]" in skipped.reason
+
+
+def test_the_same_weights_whatever_came_before(worker: Worker, tmp_path: Path) -> None:
+    look = "import torch; raise RuntimeError(str(torch.rand(1).item()))"
+    first = ask(worker, tmp_path, look).result.skipped[0].reason
+    ask(worker, tmp_path, "import torch; torch.rand(100)", "between.py")
+    assert ask(worker, tmp_path, look).result.skipped[0].reason == first
+
+
+def test_the_flow_as_a_table(worker: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEALTHY.format(body="pass"))
+    request = Tabulate(Target(path=str(path), name="Net", line=5), path.read_text(), Settings(()), measured=True)
+    answer = worker.ask(request)
+    assert isinstance(answer, Table)
+    assert answer.table is not None
+    (row,) = answer.table.layers
+    assert (row.path, row.class_name, row.calls) == ("layer", "Linear", 1)
+    assert row.predicted is not None and row.measured is not None
+    assert row.predicted.gradient_rms == pytest.approx(1.0, rel=0.01)
+    assert row.measured.gradient_rms == pytest.approx(1.0, rel=0.5)
