@@ -167,7 +167,8 @@ class Propagation:
         try:
             if kinds and all(isinstance(v, Tensor) for v in kinds):
                 return self._concrete(node, args, kwargs)
-            if not any(isinstance(v, Signal | Ids) for v in kinds) and kinds:
+            looked_up = call.op.op in LOOKUPS and any(isinstance(v, Tensor) for v in kinds)
+            if kinds and not looked_up and not any(isinstance(v, Signal | Ids) for v in kinds):
                 folded = self._fold(call)
                 if folded is not None:
                     return folded
@@ -186,6 +187,8 @@ class Propagation:
             return value if self.editor is None else self.editor.after(call, value)
         except NoRuleError as reason:
             return self._unknown(call, str(reason))
+        except _MISFITS as error:
+            return self._unknown(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
 
     def _read(self, node: fx.Node, reader: fx.Node) -> Any:
         """A node's value as one of its readers gets it."""
@@ -291,6 +294,14 @@ LAYOUT = frozenset(
     "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
 )
 """Operators that only rearrange elements: a law survives them."""
+
+
+LOOKUPS = frozenset(["embedding"])
+"""Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
+
+
+_MISFITS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError, ZeroDivisionError)
+"""What a transfer rule raises on arguments that it was not written for: the node is named unknown, with the reason."""
 
 
 def clone_all(tree: Any) -> Any:

@@ -99,7 +99,8 @@ def scores(call: Call, query: Signal, key: Signal, n: int, dims: Dims, groups: f
         one = queries * groups
         same = one * (m.q * q.q + (queries - 1) * m.p * q.p)
         other = one * (m.s * q.s + (queries - 1) * m.o * q.o)
-        spread = P.Moments(same, 0.0, other, 0.0) if keys > 1 else P.Moments(same, same, other, other)
+        lone = -1 / (keys - 1) if keys > 1 else 1.0  # softmax sends back scores that sum to zero over keys
+        spread = P.Moments(same, lone * same, other, lone * other)
         return P.cotangent(spread, "to-key", call.key)
 
     return Signal(emit(y, (query.x, to_query), (key.x, to_key)), call.shape, dims)

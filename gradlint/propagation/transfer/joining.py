@@ -104,8 +104,8 @@ def stack(call: Call) -> Any:
 def setitem(call: Call) -> Any:
     """`base[index] = value`: part of the elements are replaced."""
     base, value = call.args[0], call.args[2]
-    if isinstance(base, Ids):
-        return base
+    if isinstance(base, Ids) or not call.node.meta["val"].dtype.is_floating_point:
+        return Ids(call.shape)
     if not isinstance(value, Signal | Weight):
         value = torch.as_tensor(value, dtype=P.DTYPE) if not isinstance(value, Tensor) else value
     lead = base if isinstance(base, Signal) else value if isinstance(value, Signal) else None
