@@ -1,5 +1,6 @@
 """Call what a target names, with its arguments, as the user would."""
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -27,10 +28,7 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
         raise
     except BaseException as error:
         doing = f"building {target.name}"
-        remedy = _remedy(target, error)
-        raise analysis_error(
-            error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
-        ) from error
+        raise analysis_error(error, stage="build", doing=doing, path=target.path, fallback=place) from error
     if not isinstance(model, nn.Module):
         message = f"{target.name} gives {type(model).__name__}, not an nn.Module"
         raise AnalysisError(message, stage="build", location=place, remedy="name a class, a factory or a model")
@@ -45,9 +43,29 @@ def _call(target: Target, namespace: Namespace) -> Any:
     thing = _lookup(target, namespace)
     if isinstance(thing, nn.Module):
         return thing
+    missing = _missing(thing, target)
+    if missing:
+        raise AnalysisError(
+            f"{target.name} needs arguments that are not known: {', '.join(missing)}",
+            stage="build",
+            location=Location(target.path, target.line),
+            remedy=_remedy(target, missing),
+        )
     args = [argument(value, namespace) for value in target.args or ()]
     kwargs = {name: argument(value, namespace) for name, value in (target.kwargs or {}).items()}
     return thing(*args, **kwargs)
+
+
+def _missing(thing: Any, target: Target) -> list[str]:
+    """Required parameters that the target leaves open."""
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    given = {p.name for p in positional[: len(target.args or ())]} | set(target.kwargs or {})
+    varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in varying and p.name not in given]
 
 
 def _lookup(target: Target, namespace: Namespace) -> Any:
@@ -74,11 +92,7 @@ def argument(value: Any, namespace: Namespace) -> Any:
     return value
 
 
-def _remedy(target: Target, error: BaseException) -> str:
-    """The configuration to paste, where the constructor lacked arguments."""
-    text = str(error)
-    if not isinstance(error, TypeError) or "missing" not in text or "argument" not in text:
-        return ""
-    names = [part for part in text.split("'")[1::2] if part.isidentifier()]
-    kwargs = ", ".join(f"{name} = …" for name in names)
+def _remedy(target: Target, missing: list[str]) -> str:
+    """The configuration to paste."""
+    kwargs = ", ".join(f"{name} = …" for name in missing)
     return f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\nkwargs = {{ {kwargs} }}'

@@ -2,6 +2,7 @@
 
 import linecache
 import traceback
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +33,8 @@ def raised_at(error: BaseException, path: str) -> Location | None:
     places = list(_places(error.__traceback__))
     own = [place for place in places if place.path == path]
     best = own or places
+    if isinstance(error, RecursionError) and best:
+        return Counter(best).most_common(1)[0][0]  # where it calls itself, not where the stack happened to end
     return best[-1] if best else None
 
 

@@ -46,6 +46,7 @@ class Guard(TorchFunctionMode):
         self.elements = 0
         self.kinds: dict[int, str] = {}
         """Storage pointer → kind of the last call that filled it."""
+        self._counted: set[int] = set()
 
     @property
     def exceeded(self) -> bool:
@@ -57,8 +58,8 @@ class Guard(TorchFunctionMode):
         if type(parameter).__name__ == "UninitializedParameter":
             return
         pointer = parameter.untyped_storage().data_ptr()
-        if pointer not in self.kinds:
-            self.kinds[pointer] = "values"
+        if pointer not in self._counted:
+            self._counted.add(pointer)
             self.elements += parameter.numel()
             if self.exceeded:
                 raise TooLargeError
@@ -73,6 +74,8 @@ class Guard(TorchFunctionMode):
             if self.exceeded:
                 raise TooLargeError
         result = func(*args, **kwargs)
+        if func in FACTORIES and isinstance(result, torch.Tensor):
+            self._counted.add(result.untyped_storage().data_ptr())
         kind = _KINDS.get(getattr(func, "__name__", ""))
         if kind is not None and isinstance(result, torch.Tensor):
             self.kinds[result.untyped_storage().data_ptr()] = kind

@@ -79,35 +79,55 @@ class Namespace:
 
 
 _INITIALISING = ("apply", "append", "extend", "insert", "add_module", "register_buffer", "update", "setdefault")
+_TRAINING = ("backward", "step", "zero_grad")
 
 
 def concerns(statement: ast.stmt, name: str) -> bool:
     """Whether a statement binds a name, or does to the thing under that name what builds or initialises it."""
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    if any(isinstance(call.func, ast.Attribute) and call.func.attr in _TRAINING for call in calls):
+        return False
+    if isinstance(statement, ast.For | ast.With):
+        return name in _assigned(statement) or _loops_over(statement, name) or any(_changes(c, name) for c in calls)
     if name in bound_names([statement]):
         return True
     if isinstance(statement, ast.Assign):
         return any(_root(target) == name for target in statement.targets)
-    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
-        return _initialises(statement.value, name)
-    if isinstance(statement, ast.For | ast.With):
-        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-        trains = any(
-            isinstance(c.func, ast.Attribute) and c.func.attr in ("backward", "step", "zero_grad") for c in calls
-        )
-        return not trains and any(_initialises(call, name) for call in calls)
-    return False
+    return isinstance(statement, ast.Expr) and any(_changes(call, name) for call in calls)
 
 
-def _initialises(call: ast.Call, name: str) -> bool:
+def _assigned(statement: ast.stmt) -> set[str]:
+    """Names that a loop's body assigns (what it runs over is of no use to anyone else)."""
+    return {
+        leaf.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Assign | ast.AugAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for leaf in ast.walk(target)
+        if isinstance(leaf, ast.Name)
+    }
+
+
+def _loops_over(statement: ast.For | ast.With, name: str) -> bool:
+    """`for p in model.parameters(): nn.init.zeros_(p)`."""
+    if not isinstance(statement, ast.For) or _root(statement.iter) != name:
+        return False
+    calls = [node for child in statement.body for node in ast.walk(child) if isinstance(node, ast.Call)]
+    return any(isinstance(call.func, ast.Attribute) and call.func.attr.endswith("_") for call in calls)
+
+
+def _changes(call: ast.Call, name: str) -> bool:
     if not isinstance(call.func, ast.Attribute):
         return False
-    if _root(call.func.value) == name and (call.func.attr in _INITIALISING or call.func.attr.endswith("_")):
+    method = call.func.attr
+    if _root(call.func.value) == name and (method in _INITIALISING or method.endswith("_")):
         return True
-    inits = call.func.attr.endswith("_") and "init" in ast.unparse(call.func)
+    inits = method.endswith("_") and "init" in ast.unparse(call.func)
     return inits and any(_root(argument) == name for argument in call.args)
 
 
 def _root(node: ast.AST) -> str:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
+    """The name that an expression such as `model[1].parameters()` starts from."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""

@@ -121,7 +121,8 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if law is None or not law.parts:
             return None
         own = law.parts.get(_region(tensor))
-        return own[0] if own is not None else self._whole(law)
+        overwritten = len(law.parts) > 1 and tensor.numel() >= law.numel
+        return own[0] if own is not None and not overwritten else self._whole(law)
 
     def _of_real(self, tensor: torch.Tensor) -> torch.Tensor:
         flat = tensor.detach().reshape(-1)

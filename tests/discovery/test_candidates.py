@@ -59,11 +59,11 @@ def test_a_class_of_any_module_base_is_a_model(imports: str, base: str) -> None:
         ("import os\nclass Net: pass\n", "imports neither torch"),
         ("import torch\nx = torch.zeros(3)\n", "defines no nn.Module"),
         (
-            "import torch\nfrom typing import TypedDict\nclass Options(TypedDict):\n    width: int\n",
+            "import torch\nfrom typing import TypedDict\nclass A(TypedDict):\n    width: int\n",
             "defines no nn.Module",
         ),
         (
-            "import torch\nclass F(torch.autograd.Function):\n    def forward(ctx, x): return x\n",
+            "import torch\nclass F(torch.autograd.Function):\n    def forward(c, x): pass\n",
             "defines no nn.Module",
         ),
         (
