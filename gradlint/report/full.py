@@ -110,6 +110,8 @@ def _notes(finding: Finding) -> Iterator[tuple[str, str, str]]:
         measured = plain(str(finding.measured.get("summary") or "by a real backward pass"))
         reason = f": {plain(finding.verdict_reason)}" if finding.verdict_reason else ""
         yield "measured ", f"{measured} — {finding.verdict.value}{reason}", _VERDICT_COLOR[finding.verdict]
+    elif finding.verdict_reason:
+        yield "measured ", plain(finding.verdict_reason), "yellow"
     if finding.remedies:
         helps = " · ".join(_remedy(remedy.edit, remedy.predicted) for remedy in finding.remedies)
         yield "help", plain(helps), ""

@@ -14,7 +14,8 @@ def merge(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
     Two findings of one model have one cause where they share at least half of the operators of the one that has fewer.
     The family that ranks higher explains the other (severed, initialisation, saturation, recurrence, structure, flow),
-    within a family the more severe, then the smaller code. Findings about usage stand on their own.
+    within a family the smaller code; a cause is as severe as the worst that follows from it. Findings about usage stand
+    on their own.
     """
     kept: list[Finding] = []
     for finding in sorted(findings, key=_explains_first):
@@ -22,14 +23,18 @@ def merge(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         if cause is None:
             kept.append(finding)
         else:
-            codes = dict.fromkeys((*kept[cause].consequences, finding.code, *finding.consequences))
-            codes.pop(kept[cause].code, None)
-            kept[cause] = replace(kept[cause], consequences=tuple(sorted(codes)))
+            kept[cause] = _joined(kept[cause], finding)
     return tuple(sorted(kept, key=_place))
 
 
-def _explains_first(finding: Finding) -> tuple[int, int, str, tuple[str, int, str, str]]:
-    return (finding.cause.rank, -finding.severity.rank, finding.code, _place(finding))
+def _joined(cause: Finding, consequence: Finding) -> Finding:
+    codes = {*cause.consequences, consequence.code, *consequence.consequences} - {cause.code}
+    severity = max(cause.severity, consequence.severity, key=lambda s: s.rank)
+    return replace(cause, consequences=tuple(sorted(codes)), severity=severity)
+
+
+def _explains_first(finding: Finding) -> tuple[int, str, tuple[str, int, str, str]]:
+    return (finding.cause.rank, finding.code, _place(finding))
 
 
 def _place(finding: Finding) -> tuple[str, int, str, str]:

@@ -16,11 +16,13 @@ from gradlint_rules.signal_collapse import SignalCollapse
 from gradlint_rules.softmax_before_cross_entropy import SoftmaxBeforeCrossEntropy
 from gradlint_rules.unanalysable_model import UnanalysableModel
 from gradlint_rules.unreachable_parameter import UnreachableParameter
+from gradlint_rules.unused_ignore import UnusedIgnore
 from gradlint_rules.vanishing_gradient import VanishingGradient
 
 API_VERSION = 1
 RULES: tuple[type[Rule], ...] = (
     UnanalysableModel,
+    UnusedIgnore,
     PartlyAnalysed,
     SaturatingStack,
     VanishingGradient,
