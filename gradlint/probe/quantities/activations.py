@@ -12,6 +12,7 @@ from gradlint.probe.figures import norm, sample_correlation
 from gradlint.probe.laboratory import Laboratory
 from gradlint.probe.quantities.measured import Measured, unmeasured
 from gradlint.tracing.leaves import is_floating
+from gradlint.tracing.model_graph import op_of
 
 _FLAT = 0.01
 """A unit whose slope is under this share of the steepest slope of its map counts as saturated."""
@@ -112,13 +113,26 @@ def _slopes(lab: Laboratory, name: str) -> tuple[torch.Tensor, float] | None:
     x = found[sources[0]]
     if not isinstance(x, torch.Tensor) or not is_floating(x):
         return None
+    is_alone = len(node.all_input_nodes) == 1
+    if not (_is_elementwise(node, x) if is_alone else op_of(node).op == "prelu"):
+        return None
     slope = _slope(node, found, x)
-    grid = torch.linspace(-12, 12, 481).to(x)
-    steep = _slope(node, found, grid) if len(node.all_input_nodes) == 1 else None
+    steep = _slope(node, found, torch.linspace(-12, 12, 481).to(x)) if is_alone else None
     if slope is None:
         return None
     steepest = max(float(s[s.isfinite()].abs().max()) for s in (slope, steep) if s is not None)
     return slope, steepest
+
+
+def _is_elementwise(node: fx.Node, x: torch.Tensor) -> bool:
+    """Whether the same elements in another order give the same results in that order."""
+    order = torch.randperm(x.numel(), generator=torch.Generator().manual_seed(0)).to(x.device)
+    with torch.no_grad():
+        straight = node.target(x.clone(), *node.args[1:], **node.kwargs)  # type: ignore[operator]
+        mixed = node.target(x.flatten()[order].view_as(x), *node.args[1:], **node.kwargs)  # type: ignore[operator]
+    if not isinstance(straight, torch.Tensor) or straight.shape != x.shape:
+        return False
+    return torch.allclose(straight.flatten()[order], mixed.flatten(), rtol=1e-4, atol=1e-6)
 
 
 def _slope(node: fx.Node, found: dict[fx.Node, Any], x: torch.Tensor) -> torch.Tensor | None:
