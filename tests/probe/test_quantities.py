@@ -105,6 +105,7 @@ def test_time_loss_by_module_and_by_node(measured: Measure) -> None:
         assert found.value == pytest.approx(10)
         assert found.figures["steps"] == 11
         assert found.figures["gain_per_step"] == pytest.approx(-1)
+        assert measured(Model(), torch.rand(3, 11, 4), "time-growth", subject).value == pytest.approx(-10)
     assert measured(Model(), torch.rand(3, 11, 4), "time-loss", "nowhere").value is None
 
 

@@ -5,7 +5,14 @@ from collections.abc import Callable, Mapping
 from gradlint.core.finding import Claim
 from gradlint.probe.laboratory import Laboratory
 from gradlint.probe.quantities.activations import affine_product, correlation, dead_fraction, saturated_fraction
-from gradlint.probe.quantities.gradients import activation_growth, attenuation, growth, time_loss, with_remedy
+from gradlint.probe.quantities.gradients import (
+    activation_growth,
+    attenuation,
+    growth,
+    time_growth,
+    time_loss,
+    with_remedy,
+)
 from gradlint.probe.quantities.losses import bce_range, loss_gradient_shrunk
 from gradlint.probe.quantities.measured import Measured
 from gradlint.probe.quantities.parameters import equal_rows, no_gradient, shared_instance
@@ -17,6 +24,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "growth": growth,
     "activation-growth": activation_growth,
     "time-loss": time_loss,
+    "time-growth": time_growth,
     "with-remedy": with_remedy,
     "sample-correlation": correlation,
     "saturated-fraction": saturated_fraction,

@@ -67,6 +67,14 @@ def time_loss(lab: Laboratory, claim: Claim) -> Measured:
     return Measured(lost, summary, figures, "decades")
 
 
+def time_growth(lab: Laboratory, claim: Claim) -> Measured:
+    """Decades that ∂L/∂h_t gains from the last step to the first."""
+    lost = time_loss(lab, claim)
+    if lost.value is None:
+        return lost
+    return Measured(-lost.value, lost.summary, lost.figures, lost.unit)
+
+
 def with_remedy(lab: Laboratory, claim: Claim) -> Measured:
     """Decades by which the claim's edit brings the subject's gradient closer to that at the outputs."""
     if claim.edit is None:
