@@ -47,6 +47,8 @@ class Diagnosis:
     """Nodes that the trouble is attributed to."""
     decades: float
     """How far the worst layer is from a healthy one."""
+    cure: Edit | None = None
+    """The edit that is predicted to cure it, where that is how the cause was found."""
 
 
 def limit_of(ctx: RuleContext) -> float:
@@ -80,28 +82,31 @@ def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diag
         return Diagnosis(bones, figures, Why.SATURATION, starved, _nodes(figures, "saturating"), extent)
     if sign * figures.lost("scaling") >= MAJORITY * extent:
         return Diagnosis(bones, figures, Why.SCALING, starved, _nodes(figures, "scaling"), extent)
-    why = _structural(ctx, bones, figures)
+    why, cure = _structural(ctx, bones, figures)
     if drifts and why is not Why.NORMALISATION and extent < EXPLODED:
         return None
     blamed = _nodes(figures, "layer", "activation", "saturating", "residual", "branches", "norm")
-    return Diagnosis(bones, figures, why, starved, _dearest(figures, sign) if why is Why.UNCLEAR else blamed, extent)
+    blamed = _dearest(figures, sign) if why is Why.UNCLEAR else blamed
+    return Diagnosis(bones, figures, why, starved, blamed, extent, cure)
 
 
-def _structural(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Why:
+def _structural(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> tuple[Why, Edit | None]:
     """Try the cures: better weights first, then norm and skips, whichever leaves less."""
     extent = trouble(figures)
     bound = (1 - REMEDY) * extent
-    if _gain_matters(bones, figures) and any(
-        _left(ctx, bones, figures, init_edit(ctx, figures, d)) <= bound for d in suited(figures)
-    ):
-        return Why.INITIALISATION
+    if _gain_matters(bones, figures):
+        weights = [init_edit(ctx, figures, detail) for detail in suited(figures)]
+        best = min(weights, key=lambda edit: _left(ctx, bones, figures, edit))
+        if _left(ctx, bones, figures, best) <= bound:
+            return Why.INITIALISATION, best
     skip = skip_edit(bones, figures) if unskipped(bones) >= UNSKIPPED or not figures.is_trunk else None
-    with_skip = _left(ctx, bones, figures, skip) if skip is not None else float("inf")
+    with_skip = _left(ctx, bones, figures, skip) if skip is not None else math.inf
+    norm = norm_edit(bones, figures)
     bare = not has_norm(bones, figures.nodes)
-    with_norm = _left(ctx, bones, figures, norm_edit(bones, figures)) if bare else float("inf")
+    with_norm = _left(ctx, bones, figures, norm) if bare else math.inf
     if min(with_skip, with_norm) > bound:
-        return Why.UNCLEAR
-    return Why.SKIP if with_skip <= max(with_norm, 1.0) else Why.NORMALISATION
+        return Why.UNCLEAR, None
+    return (Why.SKIP, skip) if with_skip <= max(with_norm, 1.0) else (Why.NORMALISATION, norm)
 
 
 def suited(figures: ChainFigures) -> tuple[str, ...]:

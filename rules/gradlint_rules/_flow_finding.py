@@ -39,7 +39,6 @@ def flow_finding(
     layer = figures.hungriest if starved else figures.loudest
     assert layer is not None  # a chain without layers is never in trouble
     attenuation = -change(ctx, layer.parameter)
-    kind, value = ("attenuation", attenuation) if starved else ("growth", -attenuation)
     errs = diagnosis.decades >= DIVERGES if not starved else False
     nodes = pointed or diagnosis.blamed or (layer.node,)
     return Finding(
@@ -59,5 +58,17 @@ def flow_finding(
         },
         remedies=tried(ctx, diagnosis.bones, figures, edits),
         attributed=diagnosis.blamed,
-        claim=Claim(kind, layer.parameter, predicted=value, threshold=value / 2),
+        claim=_claim(ctx, diagnosis, layer.parameter, attenuation),
     )
+
+
+def _claim(ctx: RuleContext, diagnosis: Diagnosis, parameter: str, attenuation: float) -> Claim:
+    """Where a remedy is the proof, the gradient with and without it; else the gradient, halfway to a healthy one."""
+    flow = ctx.what_if(diagnosis.cure) if diagnosis.cure is not None else None
+    left = flow.parameter_flows.get(parameter) if flow is not None else None
+    if flow is not None and left is not None and left.gradient_rms and math.isfinite(attenuation):
+        won = abs(attenuation) - abs(math.log10(left.gradient_rms / flow.output_gradient_rms))
+        if won >= 1.0:
+            return Claim("with-remedy", parameter, predicted=won, threshold=won / 2, edit=diagnosis.cure)
+    kind, value = ("attenuation", attenuation) if diagnosis.starved else ("growth", -attenuation)
+    return Claim(kind, parameter, predicted=value, threshold=value - diagnosis.decades / 2)

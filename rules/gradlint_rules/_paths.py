@@ -194,3 +194,18 @@ def through_layout(graph: GraphView, name: str, *, extra: frozenset[str] = froze
         if (node.op not in LAYOUT and node.op not in extra) or not node.inputs:
             return name
         name = node.inputs[0]
+
+
+def before_pooling(skeleton: Skeleton) -> tuple[str, ...]:
+    """The trunk from the first layer to the input of the last, cut where positions are averaged or picked."""
+    graph = skeleton.graph
+    layers = [name for name in skeleton.trunk if is_layer(graph, graph.nodes[name])]
+    if not layers:
+        return ()
+    path: list[str] = []
+    for name in skeleton.trunk[skeleton.trunk.index(layers[0]) :]:
+        op = graph.nodes[name].op
+        if name == layers[-1] or "pool" in op or op in ("mean", "sum", "getitem", "select", "amax", "max", "unpack"):
+            break
+        path.append(name)
+    return tuple(path)

@@ -1,6 +1,7 @@
 """Remedies tried by what-if: what is left of a chain's starvation or growth after each."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from gradlint.api import Edit, EditKind, Remedy, RuleContext
 from gradlint_rules._figures import ChainFigures, chain_figures
@@ -15,7 +16,7 @@ def after(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edit: Edi
     if flow is None:
         return None
     changed = chain_figures(skeleton, figures.nodes, flow)
-    return changed if len(changed.layers) == len(figures.layers) else None
+    return changed if len(changed.layers) >= 0.8 * len(figures.layers) else None
 
 
 def trouble(figures: ChainFigures) -> float:
@@ -26,12 +27,11 @@ def trouble(figures: ChainFigures) -> float:
 def tried(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edits: Iterable[Edit]) -> tuple[Remedy, ...]:
     """Those edits that help, best first, each with what is left after it in words."""
     found = []
-    starved = figures.starvation >= figures.growth
     for edit in edits:
         left = after(ctx, skeleton, figures, edit)
         if left is None or trouble(left) >= trouble(figures) - 1.0:
             continue
-        value = -left.starvation if starved else left.growth
+        value = -left.starvation if left.starvation >= left.growth else left.growth
         flow = ctx.what_if(edit)
         remedy = Remedy(
             edit.text,
@@ -60,13 +60,24 @@ def init_edit(ctx: RuleContext, figures: ChainFigures, detail: str) -> Edit:
 
 
 def norm_edit(skeleton: Skeleton, figures: ChainFigures) -> Edit:
-    """Put a normalisation in front of each activation (of each layer but the first where there are none)."""
+    """Put a normalisation in front of each branch of a residual stream, else of each activation (or layer)."""
     graph = skeleton.graph
     layers = [name for name in figures.nodes if is_layer(graph, graph.nodes[name])]
-    nodes = activations(figures) or tuple(layers[1:])
-    shapes = [graph.nodes[layers[0]].shape or ()] if layers else [()]
-    detail, text = ("batch_norm", "batch norm") if len(shapes[0]) == 4 else ("layer_norm", "layer norm")
-    return Edit(EditKind.NORM, f"{text} before each activation", nodes=nodes, detail=detail)
+    branches = _branch_starts(skeleton, figures)
+    nodes = branches or activations(figures) or tuple(layers[1:])
+    shape = graph.nodes[layers[0]].shape or () if layers else ()
+    detail, text = ("batch_norm", "batch norm") if len(shape) == 4 else ("layer_norm", "layer norm")
+    where = "branch" if branches else "activation" if activations(figures) else "layer"
+    return Edit(EditKind.NORM, f"{text} before each {where}", nodes=nodes, detail=detail)
+
+
+def _branch_starts(skeleton: Skeleton, figures: ChainFigures) -> tuple[str, ...]:
+    """First nodes of the branches that a residual stream adds."""
+    ends = {loss.node for loss in figures.of("residual")}
+    starts = [
+        name for before, end in pairwise(figures.nodes) if end in ends for name in skeleton.after[before] if name != end
+    ]
+    return tuple(dict.fromkeys(starts))
 
 
 def skip_edit(skeleton: Skeleton, figures: ChainFigures) -> Edit | None:

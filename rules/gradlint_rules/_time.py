@@ -11,3 +11,11 @@ def nodes_of(ctx: RuleContext, time: TimeFlow) -> tuple[str, ...]:
         n.name for n in ctx.graph.nodes.values() if n.module == time.module and n.op not in ("parameter", "buffer")
     ]
     return tuple(inside)
+
+
+def weights_in(ctx: RuleContext, time: TimeFlow) -> tuple[str, ...]:
+    """Weights of a recurrence."""
+    own = (
+        name for name, p in ctx.parameters.items() if p.module == time.module or p.module.startswith(f"{time.module}.")
+    )
+    return tuple(name for name in own if len(ctx.parameters[name].shape) > 1)

@@ -6,8 +6,8 @@ from gradlint.api import Cause, Claim, Edit, EditKind, Finding, Rule, RuleContex
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._remedies import norm_edit
-from gradlint_rules._time import nodes_of
-from gradlint_rules._wording import counted, decades, sites_of
+from gradlint_rules._time import nodes_of, weights_in
+from gradlint_rules._wording import change, counted, decades, sites_of
 from gradlint_rules.thresholds import DIVERGES, EXPLODED
 
 
@@ -110,6 +110,9 @@ class Normed(nn.Module):
     def _along_time(self, ctx: RuleContext, time: TimeFlow, grown: float) -> Finding:
         nodes = nodes_of(ctx, time)
         factor = 10**time.gain
+        loudest = max(weights_in(ctx, time), key=lambda name: change(ctx, name), default="")
+        rise = change(ctx, loudest) if loudest else None
+        claim = Claim("growth", loudest, predicted=rise, threshold=min(rise, grown) / 2) if rise is not None else None
         return Finding(
             code=self.code,
             name=self.name,
@@ -127,5 +130,5 @@ class Normed(nn.Module):
                 "steps": time.steps,
             },
             attributed=nodes,
-            claim=Claim("time-loss", time.module, predicted=-grown, threshold=None),
+            claim=claim,
         )

@@ -109,7 +109,7 @@ if __name__ == "__main__":
             module=time.module,
             cause=Cause.RECURRENCE,
             predicted={
-                "summary": f"∂L/∂h falls by {decades(lost, signed=False)} over {time.steps} steps; horizon {horizon:.0f} steps",
+                "summary": f"∂L/∂h {decades(-lost)} over {time.steps} steps; horizon {horizon:.0f} steps",
                 "time_loss": lost,
                 "gain_per_step": time.gain,
                 "horizon": horizon,

@@ -111,6 +111,6 @@ def train(x, y):
                 predicted={"summary": summary, "operator": op},
                 remedies=(Remedy(f"return the scores without {op}", "the loss's full range and gradient"),),
                 attributed=ends[:1],
-                claim=None if squeezer else Claim("bce-range", ends[0], threshold=1.0),
+                claim=Claim("bce-range", ends[0], squeezer, threshold=1.0),
             )
             return

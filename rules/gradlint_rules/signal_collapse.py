@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from gradlint.api import Cause, Claim, Finding, Rule, RuleContext, Severity
 from gradlint_rules._figures import chain_figures
-from gradlint_rules._paths import Skeleton, is_layer, skeleton
+from gradlint_rules._paths import Skeleton, before_pooling, is_layer, skeleton
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._wording import counted, number, sites_of
 from gradlint_rules.thresholds import COLLAPSE_DRIFT, COLLAPSED, COLLAPSED_FOR_ALL
@@ -50,7 +50,7 @@ from torch import nn
 class Biased(nn.Module):
     def __init__(self):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(12))
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(18))
         for layer in self.layers:
             nn.init.xavier_normal_(layer.weight)
             nn.init.normal_(layer.bias)
@@ -86,7 +86,7 @@ class Unbiased(nn.Module):
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
         """At most one finding per model."""
         bones = skeleton(ctx.graph)
-        path = _before_pooling(ctx, bones)
+        path = before_pooling(bones)
         spread = {name: 1 - c for name in path for c in [_correlation(ctx, name)] if c is not None}
         if len(spread) < 2:
             return
@@ -105,10 +105,9 @@ class Unbiased(nn.Module):
         after = ctx.what_if(norm_edit(bones, figures))
         hopeless = last <= COLLAPSED_FOR_ALL
         left = 1 - c if after is not None and (c := after.nodes[path[-1]].sample_correlation) is not None else None
+        better = left is not None and left > last
         note = (
-            ()
-            if left is None or left <= last
-            else (f"with normalisation {number(left)} of the variance would still tell two inputs apart",)
+            (f"with normalisation {number(left)} of the variance would still tell two inputs apart",) if better else ()
         )
         return Finding(
             code=self.code,
@@ -126,13 +125,7 @@ class Unbiased(nn.Module):
                 "to": path[-1],
             },
             attributed=path,
-            claim=Claim(
-                "sample-correlation",
-                ctx.graph.nodes[path[-1]].module,
-                path[-1],
-                predicted=1 - last,
-                threshold=1 - 10 * COLLAPSED,
-            ),
+            claim=Claim("sample-correlation", path[-1], predicted=1 - last, threshold=1 - 10 * COLLAPSED),
             notes=note,
         )
 
@@ -140,17 +133,3 @@ class Unbiased(nn.Module):
 def _correlation(ctx: RuleContext, name: str) -> float | None:
     flow = ctx.flow.nodes.get(name)
     return flow.sample_correlation if flow is not None and flow.known else None
-
-
-def _before_pooling(ctx: RuleContext, bones: Skeleton) -> tuple[str, ...]:
-    """The main path from the first layer to the input of the last, cut where positions are averaged away."""
-    path = []
-    layers = [name for name in bones.trunk if is_layer(ctx.graph, ctx.graph.nodes[name])]
-    for name in bones.trunk:
-        op = ctx.graph.nodes[name].op
-        if name == (layers[-1] if layers else ""):
-            break
-        if "pool" in op or op in ("mean", "sum", "getitem", "select", "amax", "max", "unpack"):
-            break
-        path.append(name)
-    return tuple(path[path.index(layers[0]) :] if layers and layers[0] in path else ())

@@ -120,6 +120,7 @@ def train(x, y):
         if loss is not None:
             expects = Site(place_of_loss(loss), "expects raw scores")
             sites = (expects,) if loss.through else (*sites, expects)
+        before = "softmax" if loss is not None and loss.through else ""
         summary = "scores between 0 and 1: the loss can never come near 0, and a fraction of its gradient comes back"
         return Finding(
             code=self.code,
@@ -132,5 +133,5 @@ def train(x, y):
             predicted={"summary": summary, "classes": shape[-1]},
             remedies=(Remedy("return the logits, take the softmax only in prediction", "the loss's full gradient"),),
             attributed=(name,),
-            claim=None if loss is not None and loss.through else Claim("loss-gradient-shrunk", name, threshold=0.3),
+            claim=Claim("loss-gradient-shrunk", name, before, threshold=0.2),
         )

@@ -1,13 +1,10 @@
 """GL503: parameters that no gradient from the outputs can reach."""
 
-import ast
 from collections.abc import Iterable, Mapping
 
 from gradlint.api import Cause, Claim, Finding, Location, ParameterInfo, Rule, RuleContext, Severity, Site
+from gradlint_rules._usage import Usage
 from gradlint_rules._wording import counted
-
-_DECLARED = ("target", "ema", "momentum", "teacher", "frozen", "key_encoder", "reference")
-"""Names by which copies that are not meant to learn from the loss are declared."""
 
 
 class UnreachableParameter(Rule):
@@ -109,7 +106,7 @@ class StraightThrough(nn.Module):
         lost = {p.name: p for p in ctx.parameters.values() if p.requires_grad and not p.reachable}
         if not lost or len(lost) == len(ctx.parameters):
             return
-        usage = _Usage(ctx)
+        usage = Usage(ctx)
         meant = {name for name, parameter in lost.items() if usage.is_meant(parameter)}
         for name in sorted(meant):
             ctx.near_miss(f"{name} gets no gradient, but that seems to be meant")
@@ -136,9 +133,7 @@ def _finding(ctx: RuleContext, rule: Rule, place: Location, parameters: list[Par
     module = parameters[0].module
     owner = module if len({p.module for p in parameters}) == 1 else module.split(".")[0]
     elements = sum(p.numel for p in parameters)
-    attributed = tuple(
-        n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in {p.name for p in parameters}
-    )
+    names = tuple(p.name for p in parameters)
     return Finding(
         code=rule.code,
         name=rule.name,
@@ -148,58 +143,10 @@ def _finding(ctx: RuleContext, rule: Rule, place: Location, parameters: list[Par
         module=module,
         cause=Cause.SEVERED,
         predicted={
-            "summary": f"no gradient at {', '.join(p.name for p in parameters[:3])}, however long it trains",
+            "summary": f"no gradient at {', '.join(names[:3])}, however long it trains",
             "parameters": len(parameters),
             "elements": elements,
-            "used": parameters[0].used,
         },
-        attributed=attributed,
-        claim=Claim(
-            "no-gradient", parameters[0].name, subjects=tuple(p.name for p in parameters), predicted=1.0, threshold=1.0
-        ),
+        attributed=tuple(n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in names),
+        claim=Claim("no-gradient", names[0], subjects=names, predicted=1.0, threshold=1.0),
     )
-
-
-class _Usage:
-    """What the file's own code says about a parameter that gets no gradient."""
-
-    def __init__(self, ctx: RuleContext) -> None:
-        self.ctx = ctx
-        tree = ctx.tree
-        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)] if tree is not None else []
-        builders = {n for f in functions if f.name == "__init__" for n in ast.walk(f)}
-        outside = [n for n in (ast.walk(tree) if tree is not None else ()) if n not in builders]
-        self.read = {n.attr for n in outside if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load)}
-        self.dynamic = any(
-            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "getattr" for n in outside
-        )
-        nodes = ctx.graph.nodes.values()
-        self.straight = any(n.op == "detach" and ctx.graph.nodes[n.inputs[0]].op == "sub" for n in nodes if n.inputs)
-
-    def place(self, parameter: ParameterInfo) -> Location | None:
-        """The line of the checked file that made it; None where a library did."""
-        if parameter.site is not None and parameter.site.path == self.ctx.target.path:
-            return parameter.site
-        info = self.ctx.modules.get(parameter.module)
-        own = [site for site in info.sites if site.path == self.ctx.target.path] if info is not None else []
-        return own[0] if own and info is not None and info.sites[0] == own[0] else None
-
-    def is_meant(self, parameter: ParameterInfo) -> bool:
-        """Whether there is any sign that it need not learn in this forward pass."""
-        parts = [part for part in parameter.name.split(".") if not part.isdigit()]
-        if any(word in part.lower() for part in parts for word in _DECLARED):
-            return True
-        if parameter.used:
-            return self.straight or not self._with_gradient(parameter) or self._leftover(parameter)
-        return self.dynamic or all(part in self.read for part in parts[:1] + parts[1:-1])
-
-    def _leftover(self, parameter: ParameterInfo) -> bool:
-        """Whether the same line made others that do learn: the last block of a loop, whose result nobody takes up."""
-        place, leaf = self.place(parameter), parameter.name.rpartition(".")[2]
-        others = (p for p in self.ctx.parameters.values() if p.reachable and p.name.rpartition(".")[2] == leaf)
-        return place is not None and any(p.shape == parameter.shape and self.place(p) == place for p in others)
-
-    def _with_gradient(self, parameter: ParameterInfo) -> bool:
-        graph = self.ctx.graph
-        own = [n.name for n in graph.nodes.values() if n.op == "parameter" and n.target == parameter.name]
-        return any(graph.nodes[user].grad_enabled for name in own for user in graph.users[name])
