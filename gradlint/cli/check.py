@@ -37,7 +37,7 @@ def command(paths: tuple[str, ...], **given: Any) -> int:
 
     This RUNS the definitions of the files, in a process of its own.
     """
-    report, config = reported(given["output_format"], lambda: _check(paths or (".",), given))
+    report, config = reported(given["output_format"], given["output_file"], lambda: _check(paths or (".",), given))
     options.write(FORMATS[given["output_format"]](report, options.style_of(given)), given["output_file"])
     return exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
 

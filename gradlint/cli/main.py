@@ -1,7 +1,5 @@
 """The group of commands, and the one place where errors become messages and exit codes."""
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -65,9 +63,7 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
     try:
-        code = group.main(args=arguments, prog_name="gradlint", standalone_mode=False)
-        sys.stdout.flush()
-        return int(code or 0)
+        return int(group.main(args=arguments, prog_name="gradlint", standalone_mode=False) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -79,7 +75,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader has left (`| head`). Nothing more can be written; keep Python from trying at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.CLEAN

@@ -123,14 +123,16 @@ def _width() -> int:
 
 
 def write(text: str, output_file: str | None) -> None:
-    """To the file, or to stdout as UTF-8 where the terminal cannot tell."""
-    if output_file is None:
+    """To the file, or to stdout; a reader that has left (`| head`) is no error, and UTF-8 where a locale knows less."""
+    if output_file is not None:
         try:
-            click.echo(text, nl=False)
-        except UnicodeEncodeError:
-            sys.stdout.buffer.write(text.encode("utf-8"))
+            Path(output_file).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write {output_file}: {error.strerror}") from error
         return
     try:
-        Path(output_file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output_file}: {error.strerror}") from error
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nothing more can be written; keep Python from trying again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,15 +3,14 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import click
-
+from gradlint.cli.options import write
 from gradlint.core.errors import GradlintError
 from gradlint.core.report import Report, Skipped
 
 Value = TypeVar("Value")
 
 
-def reported(output_format: str, run: Callable[[], Value]) -> Value:
+def reported(output_format: str, output_file: str | None, run: Callable[[], Value]) -> Value:
     """What `run` gives. Where it raises, the JSON format still prints a document, which names the error as skipped."""
     try:
         return run()
@@ -22,5 +21,5 @@ def reported(output_format: str, run: Callable[[], Value]) -> Value:
             place = error.location
             path, line = (place.path, place.line) if place is not None else ("", 1)
             item = Skipped(path, line, "", error.message, error.remedy, fatal=True)
-            click.echo(json(Report(skipped=(item,))), nl=False)
+            write(json(Report(skipped=(item,))), output_file)
         raise

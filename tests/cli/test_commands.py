@@ -1,0 +1,92 @@
+"""The other commands."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import tomli
+
+import gradlint
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_version(run: Run, tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout == f"gradlint, version {gradlint.__version__}\n"
+
+
+def test_a_rules_page_by_code_and_by_name(run: Run, tmp_path: Path) -> None:
+    page = run("rule", "TST101", cwd=tmp_path)
+    assert page.returncode == 0
+    assert page.stdout.startswith("# TST101 sure-thing\n\nWide linear layers\n")
+    assert run("rule", "sure-thing", cwd=tmp_path).stdout == page.stdout
+
+
+def test_all_rules(run: Run, tmp_path: Path) -> None:
+    lines = run("rule", "--all", cwd=tmp_path).stdout.splitlines()
+    codes = [line.split()[0] for line in lines]
+    assert codes == sorted(codes)
+    assert {"GL001", "GL002", "GL101", "TST101"} <= set(codes)
+
+
+def test_settings_with_their_origin(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gradlint.toml").write_text("timeout = 7\n")
+    done = run("config", "--memory", "2", cwd=tmp_path, GRADLINT_FAIL_ON="error")
+    assert f"timeout = 7.0  # {tmp_path}/gradlint.toml" in done.stdout
+    assert "memory = 2.0  # command line" in done.stdout
+    assert 'fail-on = "error"  # environment' in done.stdout
+    assert tomli.loads(done.stdout)["timeout"] == 7.0
+
+
+def test_predicted_flow_as_a_table(run: Run, model: Path) -> None:
+    done = run("flow", "model.py", cwd=model.parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "Net  model.py:4"
+    (row,) = [
+        line.split() for line in done.stdout.splitlines() if line.strip().startswith("layer ") and "Linear" in line
+    ]
+    assert row[:3] == ["layer", "Linear", "1"]
+
+
+def test_measured_flow_of_a_recurrence_over_time(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rnn.py").write_text(
+        "from torch import nn\n"
+        "class Reader(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.rnn = nn.RNN(4, 8, batch_first=True)\n"
+        "        self.head = nn.Linear(8, 2)\n"
+        "    def forward(self, x):\n"
+        "        return self.head(self.rnn(x)[0][:, -1])\n"
+    )
+    (tmp_path / "gradlint.toml").write_text('[[targets]]\ntarget = "rnn.py:Reader"\ninputs = [[8, 12, 4]]\n')
+    done = run("probe", "rnn.py:Reader", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "inputs (8, 12, 4) float32 (configured)" in done.stdout
+    assert "rnn (rnn_tanh, 12 steps): " in done.stdout
+    steps = [line.split() for line in done.stdout.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
+    assert [int(row[0]) for row in steps] == list(range(1, 13))
+    assert all(len(row) == 6 for row in steps)
+
+
+def test_flow_of_a_model_that_cannot_be_built_or_is_not_the_only_one(run: Run, model: Path) -> None:
+    model.write_text(model.read_text() + model.read_text().replace("Net", "Other"))
+    several = run("flow", "model.py", cwd=model.parent)
+    assert several.returncode == 2
+    assert "name one of model.py:Net, model.py:Other" in several.stderr
+    model.write_text(model.read_text().replace("nn.Linear(8, 2)", "nn.Linear(8, 'two')"))
+    failed = run("flow", "model.py:Net", cwd=model.parent)
+    assert failed.returncode == 2
+    assert "error: building Net failed: TypeError" in failed.stderr
+    assert "--> model.py:7:" in failed.stderr
+
+
+def test_json_is_what_the_python_interface_gives(run: Run, model: Path) -> None:
+    done = run("check", "model.py", "--output-format", "json", "--isolated", cwd=model.parent)
+    from_python = gradlint.check(str(model), {}).to_dict()
+    document = json.loads(done.stdout)
+    assert [m["name"] for m in document["models"]] == [m["name"] for m in from_python["models"]] == ["Net"]
+    assert document["models"][0]["attenuation"] == from_python["models"][0]["attenuation"]
+    assert document["models"][0]["path"] == "model.py"
+    assert from_python["models"][0]["path"] == str(model)
