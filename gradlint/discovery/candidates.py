@@ -74,7 +74,7 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
     for ancestor in lineage:
         forward = _method(ancestor, "forward")
         if forward is not None:
-            return not _only_raises(forward)
+            return not _is_abstract(forward)
         for base in ancestor.bases:
             dotted = names.dotted(base)
             if dotted in classes or dotted.endswith((".Module", ".ModuleList", ".ModuleDict", ".ABC", ".Generic")):
@@ -84,9 +84,14 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
     return any(has_method(ancestor, "__call__") for ancestor in lineage)
 
 
-def _only_raises(forward: ast.FunctionDef) -> bool:
-    body = [s for s in forward.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    return all(isinstance(statement, ast.Raise | ast.Pass) for statement in body)
+def _is_abstract(forward: ast.FunctionDef) -> bool:
+    """Whether a method only says that subclasses must define it."""
+    texts = [ast.unparse(statement) for statement in forward.body if not _is_docstring(statement)]
+    return all(text in ("pass", "...") or text.startswith("raise NotImplementedError") for text in texts)
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _config(

@@ -75,8 +75,8 @@ def _for_argument(
         options += alternatives(leaf, hints)
     options += list(_of_parameters(model, hints))
     unique = list(dict.fromkeys(options))
-    if argument.time_first:
-        unique = [_time_first(spec) for spec in unique]
+    if argument.time_first or hints.time_first:
+        unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
 
 
@@ -149,8 +149,10 @@ def _of_parameters(model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
             yield InputSpec((hints.batch, parameter.shape[1], 32, 32))
 
 
-def _time_first(spec: InputSpec) -> InputSpec:
-    if len(spec.shape) < 2 or spec.dtype == "literal":
+def _time_first(spec: InputSpec, hints: Hints) -> InputSpec:
+    """(B, T, F) and (B, T) ids turned round; what has time first already stays."""
+    sequence = len(spec.shape) == 3 or (len(spec.shape) == 2 and spec.dtype == "int64")
+    if not sequence or spec.shape[0] != hints.batch:
         return spec
     batch, time, *rest = spec.shape
-    return replace(spec, shape=(time, batch, *rest)) if len(spec.shape) == 3 or spec.dtype == "int64" else spec
+    return replace(spec, shape=(time, batch, *rest))

@@ -1,5 +1,6 @@
 """Find inputs that a model's forward runs on."""
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +19,10 @@ from gradlint.core.location import Location
 from gradlint.core.target import InputSpec
 
 _MOST_TRIALS = 60
-_LONGEST_SEARCH = 20.0
+_LONGEST_SEARCH = 10.0
 """Seconds after which no further inputs are tried."""
+_MOST_ELEMENTS = 8_000_000
+"""Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
 _LARGEST_IMAGE = 256
 
@@ -106,7 +109,7 @@ class _Search:
 
     def _try(self, proposal: Proposal) -> Trial | None:
         key = tuple(replace(spec, value=repr(spec.value)) for spec in proposal)
-        if key in self.tried:
+        if key in self.tried or sum(math.prod(spec.shape) for spec in proposal) > _MOST_ELEMENTS:
             return None
         self.tried.add(key)
         self.trials += 1

@@ -47,6 +47,14 @@ def _argument(model: nn.Module, parameter: inspect.Parameter, function: ast.Func
     return Argument(parameter.name, keyword_only, annotation, consumers, walks_time_first(function, parameter.name))
 
 
+def forward_text(owner: type) -> str:
+    """Source of a class's forward, empty where there is none."""
+    try:
+        return inspect.getsource(owner.forward)  # type: ignore[attr-defined]
+    except (OSError, TypeError, AttributeError):
+        return ""
+
+
 def _function_tree(owner: type, name: str) -> ast.FunctionDef | None:
     try:
         source = textwrap.dedent(inspect.getsource(getattr(owner, name)))

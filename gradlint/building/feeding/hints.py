@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from gradlint.building.built import BuiltModel
+from gradlint.building.describe import is_torch
+from gradlint.building.feeding.forward_source import forward_text
 
 BATCH = 8
 SMALLEST_BATCH = 4
@@ -41,6 +43,7 @@ _SIZE_NAMES = [
     "image_resolution",
     "spatial_size",
 ]
+_TURNING = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "rearrange", ".t()", ".T", ".mT")
 _SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")
 
 
@@ -55,6 +58,8 @@ class Hints:
     image_sizes: tuple[int, ...]
     sequential: bool
     """Whether the model treats positions in a sequence: then `Linear(F)` takes (B, T, F) rather than (B, F)."""
+    time_first: bool
+    """Whether its layers take time first, and nothing in its own code turns that round."""
     dtype: torch.dtype
     device: torch.device
     tokens: int
@@ -78,6 +83,7 @@ def hints_of(built: BuiltModel) -> Hints:
         times=() if wanted else tuple(dict.fromkeys([*lengths, _TIME, 8, 64, 16])),
         image_sizes=tuple(dict.fromkeys(size for size in sizes if 8 <= size <= 512)),
         sequential=_is_sequential(built.model),
+        time_first=_is_time_first(built.model),
         dtype=first.dtype if first is not None else torch.get_default_dtype(),
         device=first.device if first is not None else torch.device("cpu"),
         tokens=min(embeddings, default=2),
@@ -100,6 +106,15 @@ def _squares(value: Any) -> Iterator[int]:
         yield value
     elif isinstance(value, tuple | list) and value and all(isinstance(side, int) for side in value):
         yield value[-1]
+
+
+def _is_time_first(model: nn.Module) -> bool:
+    """Layers made with `batch_first=False`, fed by code that never swaps two dimensions."""
+    layers = [m for m in model.modules() if isinstance(m, nn.RNNBase | nn.MultiheadAttention)]
+    if not layers or any(layer.batch_first for layer in layers):
+        return False
+    classes = {type(module) for module in model.modules() if not is_torch(module)}
+    return not any(word in forward_text(cls) for cls in classes for word in _TURNING)
 
 
 def _is_sequential(model: nn.Module) -> bool:

@@ -55,6 +55,7 @@ def _alternatives(leaf: nn.Module, hints: Hints) -> Iterator[InputSpec]:
             yield from _features(leaf.in_features, hints)
         case nn.Bilinear():
             yield from _features(leaf.in1_features, hints)
+            yield from _features(leaf.in2_features, hints)
         case nn.LayerNorm():
             yield from _normed(leaf.normalized_shape, hints)
         case _BatchNorm() | _InstanceNorm():

@@ -1,0 +1,224 @@
+"""Finding inputs for models that nobody prepared."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gradlint.building import BuiltModel, adopt, build, feed, load_module
+from gradlint.core.errors import AnalysisError
+from gradlint.core.target import InputSpec, Target
+from gradlint.discovery import find_targets, scan_file
+
+Built = Callable[..., BuiltModel]
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_a_file_is_fed_as_its_head_says(path: Path) -> None:
+    text = path.read_text()
+    expected = dict(line.removeprefix("# ").split(": ", 1) for line in text.splitlines()[:3])
+    (target,) = find_targets(scan_file(str(path), text))
+    assert target.name == expected["model"]
+    fed = feed(build(target, load_module(str(path))))
+    assert fed.described == expected["inputs"]
+    assert fed.source.startswith(expected["from"])
+
+
+def test_there_are_enough_files() -> None:
+    assert len(FIXTURES) >= 35
+
+
+@pytest.mark.parametrize(
+    ("model", "described"),
+    [
+        (nn.Linear(5, 2), "(8, 5) float32"),
+        (nn.Bilinear(5, 3, 2), "(8, 5) float32, (8, 3) float32"),
+        (nn.Conv1d(2, 3, 3), "(8, 2, 64) float32"),
+        (nn.Conv2d(2, 3, 3), "(8, 2, 32, 32) float32"),
+        (nn.Conv3d(2, 3, 3), "(8, 2, 16, 16, 16) float32"),
+        (nn.ConvTranspose2d(2, 3, 3), "(8, 2, 1, 1) float32"),
+        (nn.Embedding(7, 3), "(8, 32) int64"),
+        (nn.EmbeddingBag(7, 3), "(8, 32) int64"),
+        (nn.RNN(4, 5), "(32, 8, 4) float32"),
+        (nn.LSTM(4, 5, batch_first=True), "(8, 32, 4) float32"),
+        (nn.GRUCell(4, 5), "(8, 4) float32"),
+        (nn.LayerNorm(6), "(8, 6) float32"),
+        (nn.LayerNorm((4, 6)), "(8, 4, 6) float32"),
+        (nn.BatchNorm1d(6), "(8, 6) float32"),
+        (nn.BatchNorm2d(6), "(8, 6, 32, 32) float32"),
+        (nn.GroupNorm(2, 6), "(8, 6, 32, 32) float32"),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), "(8, 32, 8) float32"),
+        (nn.TransformerEncoderLayer(8, 2, 16), "(32, 8, 8) float32"),
+        (nn.Transformer(8, 2, 1, 1, 16, batch_first=True), "(8, 32, 8) float32, (8, 32, 8) float32"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(784, 3)), "(8, 784) float32"),
+        (nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 24 * 24, 3)), "(8, 1, 28, 28) float32"),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 42 * 42, 3)), "(8, 3, 44, 44) float32"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_inputs_of_single_layers(model: nn.Module, described: str) -> None:
+    assert feed(adopt(model)).described == described
+
+
+def configured(model: nn.Module, *specs: InputSpec, **settings: int) -> BuiltModel:
+    target = Target("model.py", "Net", 1, inputs=specs or None, **settings)  # type: ignore[arg-type]
+    return replace(adopt(model), target=target)
+
+
+def test_configured_inputs() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor, ids: torch.Tensor, scale: float, *, flag: bool) -> torch.Tensor:
+            assert scale == 2.5
+            assert flag is True
+            return x[ids]
+
+    specs = (
+        InputSpec((5, 3)),
+        InputSpec((4,), "int64", high=5, low=1),
+        InputSpec((), "literal", value=2.5),
+        InputSpec((), "literal", "flag", value=True),
+    )
+    fed = feed(configured(Net(), *specs))
+    assert fed.described == "(5, 3) float32, (4,) int64, 2.5, flag: True"
+    assert fed.source == "configured"
+    assert 1 <= fed.args[1].min() <= fed.args[1].max() < 5
+
+
+def test_configured_inputs_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(AnalysisError, match=r"forward on the configured inputs \(5, 4\) float32 failed") as caught:
+        feed(configured(nn.Linear(3, 3), InputSpec((5, 4))))
+    assert caught.value.stage == "feed"
+    assert caught.value.remedy == "forward takes (input): correct `inputs`"
+
+
+def test_an_unknown_dtype_is_an_error() -> None:
+    with pytest.raises(AnalysisError, match="'float31' is no dtype"):
+        feed(configured(nn.Linear(3, 3), InputSpec((5, 3), "float31")))
+
+
+def test_batch_and_sequence_length_can_be_configured() -> None:
+    assert feed(configured(nn.LSTM(4, 5, batch_first=True), batch=3, sequence_length=100)).described == (
+        "(3, 100, 4) float32"
+    )
+    assert feed(configured(nn.Linear(4, 5), batch=16)).described == "(16, 4) float32"
+
+
+def test_inputs_are_standard_normal_and_the_same_each_time() -> None:
+    first, second = feed(adopt(nn.Conv2d(3, 3, 3))).args[0], feed(adopt(nn.Conv2d(3, 3, 3))).args[0]
+    assert torch.equal(first, second)
+    assert first.mean().abs() < 0.02
+    assert first.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_smallest_embedding_bounds_configured_ids() -> None:
+    model = nn.Sequential(nn.Embedding(3, 2))
+    assert feed(configured(model, InputSpec((4, 50), "int64"))).args[0].max() == 2
+
+
+class Forgetful(nn.Module):
+    """A forward that changes everything it can reach."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+        self.weight = nn.Parameter(torch.ones(4))
+        self.register_buffer("count", torch.zeros(()))
+        self.calls = 0
+        self.frozen = nn.Linear(4, 4).eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.count += 1
+        self.latest = x
+        self.extra = nn.Linear(4, 4)
+        self.weight.data.mul_(2)
+        random.random()
+        torch.rand(1)
+        torch.set_grad_enabled(True)
+        return self.frozen(self.norm(x) * self.weight)
+
+
+def state(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_live_model_is_left_exactly_as_found(fails: bool) -> None:
+    model = Forgetful()
+    if fails:
+        model.frozen.register_forward_pre_hook(lambda *_: 1 / 0)
+    before = state(model)
+    identities = {name: id(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    versions = {name: tensor._version for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    training = [module.training for module in model.modules()]
+    random_state, torch_state, enabled = random.getstate(), torch.get_rng_state(), torch.is_grad_enabled()
+    if fails:
+        with pytest.raises(AnalysisError):
+            feed(adopt(model))
+    else:
+        feed(adopt(model))
+    after = [*model.named_parameters(), *model.named_buffers()]
+    assert {name: id(tensor) for name, tensor in after} == identities
+    assert {name: tensor._version for name, tensor in after} == versions
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert set(before) == set(model.state_dict())
+    assert (model.calls, hasattr(model, "latest"), hasattr(model, "extra")) == (0, False, False)
+    assert [module.training for module in model.modules()] == training
+    assert random.getstate() == random_state
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    assert torch.is_grad_enabled() is enabled
+
+
+def test_a_forward_that_never_runs_says_what_it_takes(built: Built) -> None:
+    found = built(
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a = nn.Linear(4, 4)
+            def forward(self, graph, features):
+                return self.a(graph.nodes[features["key"]])
+        """
+    )
+    with pytest.raises(AnalysisError) as caught:
+        feed(found)
+    error = caught.value
+    assert error.stage == "feed"
+    assert error.location == found.class_location
+    assert error.message.startswith("no input found on which Net.forward(graph, features) runs")
+    assert "AttributeError: 'Tensor' object has no attribute 'nodes'" in error.message
+    assert error.remedy.startswith("[[tool.gradlint.targets]]\ntarget = ")
+    assert 'name = "graph"' in error.remedy
+
+
+@pytest.mark.parametrize("statement", ["raise SystemExit(1)", "raise BaseException('x')", "import sys; sys.exit()"])
+def test_a_forward_that_leaves_the_program_is_an_error(built: Built, statement: str) -> None:
+    found = built(f"class Net(nn.Module):\n    def forward(self, x):\n        {statement}\n")
+    with pytest.raises(AnalysisError):
+        feed(found)
+
+
+def test_a_keyboard_interrupt_in_a_forward_goes_through(built: Built) -> None:
+    found = built("class Net(nn.Module):\n    def forward(self, x):\n        raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        feed(found)
+
+
+def test_a_harvested_input_that_does_not_fit_is_replaced() -> None:
+    built = configured(nn.Linear(3, 3), InputSpec((5, 4)))
+    assert built.target is not None
+    wrong = replace(built, target=replace(built.target, inputs_from="as in model.py:9"))
+    assert feed(wrong).described == "(8, 3) float32"
+
+
+def test_hooks_of_other_modules_are_not_left_behind() -> None:
+    from torch.nn.modules import module
+
+    feed(adopt(nn.Linear(2, 2)))
+    assert not module._global_forward_hooks
+    assert not module._global_forward_pre_hooks
