@@ -1,4 +1,4 @@
-"""What a rule author imports: `Rule`, `RuleContext` and the values they speak in. Importing this never imports torch."""
+"""What a rule author imports: `Rule`, `RuleContext` and the values they speak in. It never imports torch."""
 
 import ast
 from abc import ABC, abstractmethod
@@ -76,7 +76,7 @@ class RuleContext(Protocol):
 
     @property
     def optimizer(self) -> str | None:
-        """"sgd" or "adam", from configuration or training code; None where neither tells."""
+        """ "sgd" or "adam", from configuration or training code; None where neither tells."""
 
     @property
     def tree(self) -> ast.Module | None:

@@ -22,8 +22,8 @@ class OpNode:
 
     `op` is the canonical name at torch-function level: `linear`, `conv2d`, `batch_norm`, `add`, `getitem`, `softmax`,
     `scaled_dot_product_attention`, `lstm` …; in-place and dunder spellings are folded in (`add_`, `__add__`, `__iadd__`
-    are all `add`). Inputs of the model are `input`, parameters and buffers `parameter` and `buffer`, tensors that depend
-    on neither input nor parameter `constant`.
+    are all `add`). Inputs of the model are `input`, parameters and buffers `parameter` and `buffer`, tensors that
+    depend on neither input nor parameter `constant`.
     """
 
     name: str

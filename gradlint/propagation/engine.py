@@ -1,9 +1,9 @@
 """Run a traced graph on particles: forward node by node, then one backward over the same particles."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -11,77 +11,14 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
-from gradlint.core.graph import OpNode
 from gradlint.propagation import particles as P
-from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
-from gradlint.propagation.signal import Signal, emit, fork, mapped
+from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all
+from gradlint.propagation.dims import Dims, Role, default_dims, dim
+from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.sharing import fork
+from gradlint.propagation.signal import Signal, emit, mapped
 from gradlint.propagation.weights import Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
-
-
-class NoRuleError(Exception):
-    """A transfer rule cannot handle this call; the node becomes *unknown* with this reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """An integer or boolean tensor whose values are not known (token ids of a model built without memory)."""
-
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One operator call with its arguments resolved to signals, weights, concrete tensors and plain values."""
-
-    node: fx.Node
-    op: OpNode
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    run: "Propagation"
-
-    @property
-    def key(self) -> str:
-        """Seed of this node's randomness."""
-        return self.node.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the (first) result."""
-        meta = self.node.meta.get("val")
-        if isinstance(meta, TensorMeta):
-            return tuple(meta.shape)
-        if isinstance(meta, tuple | list) and meta and isinstance(meta[0], TensorMeta):
-            return tuple(meta[0].shape)
-        raise NoRuleError("its result is not a tensor")
-
-    def arg(self, index: int, name: str, default: Any = None) -> Any:
-        """Argument by position or name."""
-        if index < len(self.args):
-            return self.args[index]
-        return self.kwargs.get(name, default)
-
-    def signal(self, value: Any, dims: Dims | None = None) -> Signal:
-        """Any tensor argument as a signal."""
-        return self.run.as_signal(value, dims, self.key)
-
-
-Transfer = Callable[[Call], Any]
-
-
-class CallEditor(Protocol):
-    """A what-if edit, carried out call by call."""
-
-    nodes: frozenset[str]
-
-    def before(self, call: Call) -> Call:
-        """The call with what the edit puts in front of it."""
-
-    def instead(self, call: Call) -> Any:
-        """What stands in the call's place, or None."""
-
-    def after(self, call: Call, value: Any) -> Any:
-        """The result as the edit changes it."""
 
 
 @dataclass
@@ -92,7 +29,7 @@ class Propagation:
     values: Mapping[str, ParameterValues]
     rules: Mapping[str, Transfer]
     seed: int = 0
-    editor: "CallEditor | None" = None
+    editor: CallEditor | None = None
     environment: dict[fx.Node, Any] = field(default_factory=dict)
     branches: dict[fx.Node, dict[fx.Node, Signal]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
@@ -125,7 +62,7 @@ class Propagation:
             return value
         x = value.x
         op = op_of(node)
-        if not op.requires_grad and not node.op == "placeholder":
+        if not op.requires_grad and node.op != "placeholder":
             x = x.detach()  # severed, or nothing learned before it
         x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
         if not x.is_leaf:
@@ -160,35 +97,43 @@ class Propagation:
         return Weight(name, known.shape, values, known.sample, learned)
 
     def _call(self, node: fx.Node) -> Any:
-        resolve = lambda a: tree_map(lambda v: self._read(v, node) if isinstance(v, fx.Node) else v, a)  # noqa: E731
-        args, kwargs = resolve(tuple(node.args)), resolve(dict(node.kwargs))
+        args, kwargs = tree_map(
+            lambda v: self._read(v, node) if isinstance(v, fx.Node) else v, (tuple(node.args), dict(node.kwargs))
+        )
         call = Call(node, op_of(node), args, kwargs, self)
-        kinds = [v for v in tree_leaves((args, kwargs), is_leaf=_is_abstract) if isinstance(v, Tensor | Signal | Weight | Ids)]
+        leaves = tree_leaves((args, kwargs), is_leaf=_is_abstract)
+        kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]
         try:
-            if kinds and all(isinstance(v, Tensor) for v in kinds):
-                return self._concrete(node, args, kwargs)
-            looked_up = call.op.op in LOOKUPS and any(isinstance(v, Tensor) for v in kinds)
-            if kinds and not looked_up and not any(isinstance(v, Signal | Ids) for v in kinds):
-                folded = self._fold(call)
-                if folded is not None:
-                    return folded
-            if self.editor is not None:
-                call = self.editor.before(call)
-                other = self.editor.instead(call)
-                if other is not None:
-                    return self.editor.after(call, other)
-            rule = self.rules.get(call.op.op)
-            meta = node.meta.get("val")
-            if rule is None and isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point:
-                return Ids(tuple(meta.shape))
-            if rule is None:
-                raise NoRuleError("no transfer rule")
-            value = rule(call)
-            return value if self.editor is None else self.editor.after(call, value)
+            known = self._known(call, kinds)
+            return self._by_rule(call) if known is None else known
         except NoRuleError as reason:
             return self._unknown(call, str(reason))
         except _MISFITS as error:
             return self._unknown(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
+
+    def _known(self, call: Call, kinds: list[Any]) -> Any:
+        """The result of an operator that reads no signal; None where a rule is needed."""
+        if kinds and all(isinstance(v, Tensor) for v in kinds):
+            return self._concrete(call.node, call.args, call.kwargs)
+        looked_up = call.op.op in LOOKUPS and any(isinstance(v, Tensor) for v in kinds)
+        if kinds and not looked_up and not any(isinstance(v, Signal | Ids) for v in kinds):
+            return self._fold(call)
+        return None
+
+    def _by_rule(self, call: Call) -> Any:
+        if self.editor is not None:
+            call = self.editor.before(call)
+            other = self.editor.instead(call)
+            if other is not None:
+                return self.editor.after(call, other)
+        rule = self.rules.get(call.op.op)
+        meta = call.node.meta.get("val")
+        if rule is None and isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point:
+            return Ids(tuple(meta.shape))
+        if rule is None:
+            raise NoRuleError("no transfer rule")
+        value = rule(call)
+        return value if self.editor is None else self.editor.after(call, value)
 
     def _read(self, node: fx.Node, reader: fx.Node) -> Any:
         """A node's value as one of its readers gets it."""
@@ -211,10 +156,8 @@ class Propagation:
         """Something computed from parameters alone: keep real values real, laws as far as they go."""
         weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract) if isinstance(v, Weight)]
         if all(w.values is not None for w in weights):
-            concrete = lambda a: tree_map(  # noqa: E731
-                lambda v: v.values.clone() if isinstance(v, Weight) else v, a, is_leaf=_is_abstract
-            )
-            out = call.node.target(*concrete(call.args), **concrete(call.kwargs))  # type: ignore[operator]
+            args, kwargs = tree_map(_copied_values, (call.args, dict(call.kwargs)), is_leaf=_is_abstract)
+            out = call.node.target(*args, **kwargs)  # type: ignore[operator]
             return tree_map(lambda v: self._derived(v, weights[0]) if isinstance(v, Tensor) else v, out)
         if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
             return Weight(weights[0].name, call.shape, None, weights[0].sample, weights[0].learned)
@@ -300,31 +243,22 @@ LOOKUPS = frozenset(["embedding"])
 """Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
 
 
-_MISFITS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError, ZeroDivisionError)
+_MISFITS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    ZeroDivisionError,
+)
 """What a transfer rule raises on arguments that it was not written for: the node is named unknown, with the reason."""
 
 
-def clone_all(tree: Any) -> Any:
-    """Copies of all tensors (the operator may write in place)."""
-    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, tree)
-
-
-def free_signal(shape: tuple[int, ...], *key: object) -> Signal:
-    """Independent standard normal elements; their dims may be read as the consumer needs."""
-    dims = default_dims(shape)
-    return Signal(standard(dims, *key).requires_grad_(), shape, dims, free=True)
-
-
-def alike(dims: Dims) -> P.Moments:
-    """Moments of independent standard elements: alike over positions (samples) where there is but one."""
-    p = 1.0 if count(dims, Role.POSITION) * count(dims, Role.KEY) == 1 else 0.0
-    s = 1.0 if count(dims, Role.SAMPLE) == 1 else 0.0
-    return P.Moments(1.0, p, s, p * s)
-
-
-def standard(dims: Dims, *key: object) -> Tensor:
-    """`[R, S]` independent standard normal activations."""
-    return P.gaussian(alike(dims), *key)
+def _copied_values(value: Any) -> Any:
+    """A weight's values (a copy: the operator may write in place)."""
+    return value.values.clone() if isinstance(value, Weight) and value.values is not None else value
 
 
 def _is_abstract(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """Recurrences written as a Python loop: a module called again and again on what it gave before."""
 
+from itertools import pairwise
+
 from gradlint.core.flow import NodeFlow, TimeFlow
 from gradlint.core.graph import GraphView, ModuleCall
 from gradlint.propagation.transfer.recurrence import decades_per_step
@@ -31,7 +33,7 @@ def loop_times(view: GraphView, nodes: dict[str, NodeFlow], parametrised: frozen
 
 def _chained(view: GraphView, steps: list[ModuleCall]) -> bool:
     """Whether each call reads what the one before gave."""
-    return all(_reaches(view, a.output, b) for a, b in zip(steps, steps[1:], strict=False))
+    return all(_reaches(view, a.output, b) for a, b in pairwise(steps))
 
 
 def _reaches(view: GraphView, source: str | None, call: ModuleCall) -> bool:

@@ -86,11 +86,13 @@ def generator(*parts: object) -> torch.Generator:
 @cache
 def _base(rows: int, distinct: int) -> Tensor:
     """`[rows, distinct]` normal scores of a Sobol sequence, antithetic, zero mean, identity covariance: exactly."""
-    points = torch.quasirandom.SobolEngine(rows, scramble=True, seed=20).draw(distinct // 2, dtype=DTYPE)
+    sobol = torch.quasirandom.SobolEngine(rows, scramble=True, seed=20)  # type: ignore[no-untyped-call]
+    points: Tensor = sobol.draw(distinct // 2, dtype=DTYPE)
     half = torch.erfinv((2 * points - 1).clamp(-1 + 1e-9, 1 - 1e-9)).T * math.sqrt(2)
     z = torch.cat([half, -half], 1)
     factor = torch.linalg.cholesky(z @ z.T / distinct)
-    return torch.linalg.solve_triangular(factor, z, upper=False)
+    white: Tensor = torch.linalg.solve_triangular(factor, z, upper=False)
+    return white
 
 
 def distinct() -> int:
@@ -192,7 +194,9 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
     top = max(max(now), 1e-300)
     gains = [math.sqrt(w / n) if n > 1e-12 * top else 0.0 for w, n in zip(want, now, strict=True)]
     y = HADAMARD.T @ (torch.tensor(gains, dtype=DTYPE)[:, None] * (HADAMARD @ x))
-    lacking = [math.sqrt(w) if n <= 1e-12 * top and w > 1e-12 * max(want) else 0.0 for w, n in zip(want, now, strict=True)]
+    lacking = [
+        math.sqrt(w) if n <= 1e-12 * top and w > 1e-12 * max(want) else 0.0 for w, n in zip(want, now, strict=True)
+    ]
     if any(lacking) and x.shape[1] > 1:
         y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key))
     return y
@@ -203,7 +207,7 @@ def rms(x: Tensor) -> float:
     if not x.numel():
         return 0.0
     norm = float(torch.linalg.vector_norm(x, dtype=DTYPE)) / math.sqrt(x.numel())
-    if 1e-140 < norm < 1e140 or norm == 0.0 and not bool(x.any()):
+    if 1e-140 < norm < 1e140 or (norm == 0.0 and not bool(x.any())):
         return norm
     scale = scale_of(x)
     return scale * float(torch.linalg.vector_norm(x / scale, dtype=DTYPE)) / math.sqrt(x.numel())

@@ -9,7 +9,8 @@ from gradlint.building.built import ParameterValues
 from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.propagation import particles as P
-from gradlint.propagation.engine import Propagation, alike
+from gradlint.propagation.engine import Propagation
+from gradlint.propagation.inputs import alike
 from gradlint.propagation.result import build_flow
 from gradlint.propagation.signal import Signal, modes
 from gradlint.propagation.transfer import TRANSFER

@@ -1,8 +1,8 @@
 """A recurrence as a real sample at its true width: the only faithful picture of weights that are used at every step.
 
-Independent draws per step would forget that W acts again and again (at H = 64 and 100 steps the growth is wrong by three
-decades), so the fused cells of torch are run on Gaussian inputs that have the signal's own covariances, forward and
-backward, with the real weights (or weights drawn from their law).
+Independent draws per step would forget that W acts again and again (at H = 64 and 100 steps the growth is wrong by
+three decades), so the fused cells of torch are run on Gaussian inputs that have the signal's own covariances, forward
+and backward, with the real weights (or weights drawn from their law).
 """
 
 import math
@@ -51,7 +51,7 @@ class Cell:
 
     def run(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """`x` `[T, samples, inputs]` → outputs `[T, samples, directions·hidden]` and the last state."""
-        function: Callable[..., Any] = getattr(torch._VF, self.kind)  # type: ignore[attr-defined]
+        function: Callable[..., Any] = getattr(torch._VF, self.kind)
         result = function(
             x, state, list(self.weights), self.has_biases, self.layers, 0.0, False, self.bidirectional, False
         )
@@ -96,12 +96,16 @@ def sequence_moments(g: Tensor) -> P.Moments:
     both = float(g.sum((0, 1)).square().mean())
     p = (over_t - t * q) / (t * (t - 1)) if t > 1 else q
     s = (over_b - b * q) / (b * (b - 1)) if b > 1 else q
-    o = (both - t * b * q - b * t * (t - 1) * p - t * b * (b - 1) * s) / (t * b * (t - 1) * (b - 1)) if t > 1 and b > 1 else p
+    o = (
+        (both - t * b * q - b * t * (t - 1) * p - t * b * (b - 1) * s) / (t * b * (t - 1) * (b - 1))
+        if t > 1 and b > 1
+        else p
+    )
     return P.Moments(q, p, s, o).times(scale * scale)
 
 
 def particles_of(values: Tensor, key: str) -> Tensor:
-    """`[R, S]` elements of `[T, samples, width]`: the same unit, two steps and two samples, with the values' own RMS."""
+    """`[R, S]` elements of `[T, samples, width]`: one unit, two steps, two samples, with the values' own RMS."""
     t, b, width = values.shape
     n = P.distinct()
     gen = P.generator("particles", key)

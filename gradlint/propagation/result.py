@@ -40,7 +40,11 @@ def _owner(parameter: str) -> str:
 
 def _node(run: Propagation, name: str, signal: Signal) -> NodeFlow:
     x = signal.value
-    m = P.moments(x / P.scale_of(x)).times(P.scale_of(x) ** 2) if P.scale_of(x) < 1e150 else P.Moments(math.inf, 0, 0, 0)
+    m = (
+        P.moments(x / P.scale_of(x)).times(P.scale_of(x) ** 2)
+        if P.scale_of(x) < 1e150
+        else P.Moments(math.inf, 0, 0, 0)
+    )
     gradient = P.rms(signal.x.grad) if signal.x.grad is not None else 0.0
     saturated = dead = slope_rms = None
     bounded = False
@@ -89,7 +93,11 @@ def _slopes(run: Propagation, name: str, x: Tensor) -> tuple[Tensor, float, bool
     grid = slope[x.numel() :]
     ends = y.detach()[-4:]
     reach = max(float(ends.abs().amax()), 1e-300)
-    bounded = bool(torch.isfinite(ends).all()) and reach < 1e4 and bool(abs(ends[0] - ends[1]) + abs(ends[3] - ends[2]) < 1e-3 * reach)
+    bounded = (
+        bool(torch.isfinite(ends).all())
+        and reach < 1e4
+        and bool(abs(ends[0] - ends[1]) + abs(ends[3] - ends[2]) < 1e-3 * reach)
+    )
     finite = grid[:-4][torch.isfinite(grid[:-4])]
     return slope[: x.numel()].view_as(x), float(finite.abs().amax()) if finite.numel() else 1.0, bounded
 
@@ -128,7 +136,6 @@ def attenuation(output: float | None, gradient: float | None) -> float | None:
 
 def _parameters(run: Propagation) -> dict[str, ParameterFlow]:
     gradients = dict(run.energies)
-    add = lambda name, rms: gradients.__setitem__(name, math.hypot(gradients.get(name, 0.0), rms))  # noqa: E731
     names = {id(leaf): name for name, leaf in run.leaves.items()}
     for weight, x in run.elementwise:
         if x.grad is None:
@@ -136,15 +143,15 @@ def _parameters(run: Propagation) -> dict[str, ParameterFlow]:
         if weight.values is not None and weight.values.grad_fn is not None:
             run.derived.append((weight.values, [P.rms(x.grad)]))
         else:
-            add(weight.name, P.rms(x.grad))
+            gradients[weight.name] = math.hypot(gradients.get(weight.name, 0.0), P.rms(x.grad))
     for values, rms in run.derived:
-        for name, value in _through(run, values, rms[0], names):
-            add(name, value)
+        for name, contribution in _through(run, values, rms[0], names):
+            gradients[name] = math.hypot(gradients.get(name, 0.0), contribution)
     unknown_nodes = {u.node for u in run.unknown}
     flows = {}
     for name, parameter in run.graph.model.named_parameters():
         known = run.values.get(name)
-        value = None
+        value: float | None = None
         if known is not None:
             value = P.rms(known.sample if known.values is None else known.values.detach())
         gradient: float | None = gradients.get(name, 0.0)
@@ -172,4 +179,6 @@ def _through(run: Propagation, values: Tensor, rms: float, names: dict[int, str]
     noise = torch.randn(values.shape, generator=gen, dtype=values.dtype)
     leaves = list(run.leaves.values())
     found = torch.autograd.grad(values, leaves, noise, allow_unused=True, retain_graph=True)
-    return [(names[id(leaf)], rms * P.rms(g.reshape(1, -1))) for leaf, g in zip(leaves, found, strict=True) if g is not None]
+    return [
+        (names[id(leaf)], rms * P.rms(g.reshape(1, -1))) for leaf, g in zip(leaves, found, strict=True) if g is not None
+    ]

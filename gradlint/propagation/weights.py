@@ -79,8 +79,8 @@ def rows(weight: Weight, out_first: Tensor | None, out: int, fan_in: int, *key: 
         mean = float(sums.mean()) / fan_in
         deviation = math.sqrt(max(square - mean**2, 0.0))
         at = torch.arange(n) if out > n else index[:n]
-        repeat = lambda v: v[at].repeat(P.BLOCKS)  # noqa: E731
-        return Rows(repeat(sums), repeat(energies), square * fan_in * out, mean, deviation, fan_in, index)
+        seen, strength = (v[at].repeat(P.BLOCKS) for v in (sums, energies))
+        return Rows(seen, strength, square * fan_in * out, mean, deviation, fan_in, index)
     mean = float(weight.sample.mean())
     square = float(weight.sample.square().mean())
     deviation = math.sqrt(max(square - mean**2, 0.0))

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from gradlint.building.built import ParameterValues
 from gradlint.core.edit import Edit, EditKind
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call
 from gradlint.propagation.dims import Role
-from gradlint.propagation.engine import Call
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.normalisation import plain_batch_norm, plain_layer_norm
 from gradlint.propagation.transfer.recurrence import recurrence
@@ -39,7 +39,7 @@ class Editor:
     def __init__(self, edit: Edit) -> None:
         self.edit = edit
         self.nodes = frozenset(edit.nodes)
-        self._starts = {first: last for first, last in edit.spans}
+        self._starts = dict(edit.spans)
         self._held: dict[str, list[Signal]] = {}
 
     def before(self, call: Call) -> Call:
@@ -50,8 +50,8 @@ class Editor:
             return call
         signal = _first_signal(call)
         normalised = _normalised(call, signal, self.edit.detail)
-        swap = lambda v: normalised if v is signal else v  # noqa: E731
-        return replace(call, args=tuple(map(swap, call.args)), kwargs={k: swap(v) for k, v in call.kwargs.items()})
+        args = tuple(normalised if v is signal else v for v in call.args)
+        return replace(call, args=args, kwargs={k: normalised if v is signal else v for k, v in call.kwargs.items()})
 
     def instead(self, call: Call) -> Any:
         """What stands in the place of the call, None where the edit leaves it alone."""

@@ -1,10 +1,11 @@
 """Transfer rules by operator family, in one plain dictionary."""
 
-from gradlint.propagation.engine import Transfer
+from gradlint.propagation.call import Transfer
 from gradlint.propagation.transfer import (
     attention,
     cells,
     contraction,
+    convolution,
     elementwise,
     joining,
     layout,
@@ -19,6 +20,7 @@ from gradlint.propagation.transfer import (
 TRANSFER: dict[str, Transfer] = {
     **elementwise.RULES,
     **contraction.RULES,
+    **convolution.RULES,
     **normalisation.RULES,
     **reduction.RULES,
     **pooling.RULES,

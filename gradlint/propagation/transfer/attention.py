@@ -1,7 +1,7 @@
 """Attention: scores, softmax over keys, and the mixing of values.
 
-Closed forms (design `flow.md`, correction 5): with scores of variance σ², S2 = E Σp² and S3 = E Σp³ are drawn; the mixed
-value keeps what keys share and S2 of what they do not; E[Σ ds²] = d·g·v_var·(S2 − 2·S3 + S2²).
+Closed forms (design `flow.md`, correction 5): with scores of variance σ², S2 = E Σp² and S3 = E Σp³ are drawn; the
+mixed value keeps what keys share and S2 of what they do not; E[Σ ds²] = d·g·v_var·(S2 − 2·S3 + S2²).
 """
 
 import math
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, dim
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
 from gradlint.propagation.signal import Prob, Signal, emit, modes
 from gradlint.propagation.transfer.elementwise import BLOCKED, valid_keys
 
@@ -24,7 +24,7 @@ ROWS = 48
 
 @lru_cache(maxsize=4096)
 def _softmax_sums(variance: float, keys: int, correlation: float) -> tuple[float, float, float]:
-    """E Σp², E Σp³ and E Σp·p′ for Gaussian scores of `variance` over `keys` keys, two rows correlated by `correlation`."""
+    """E Σp², E Σp³ and E Σp·p′ for Gaussian scores of `variance`, two rows of them correlated by `correlation`."""
     rng = np.random.default_rng(keys)
     width = min(keys, 2048)
     a = rng.standard_normal((ROWS, width))
@@ -45,23 +45,20 @@ def softmax_statistics(scores: P.Moments, keys: int, visible: Any) -> Prob:
 
     Args:
         scores: moments of what varies over keys (p: another query, s: another sample, o: both).
+        keys: number of keys.
         visible: visible keys per query row, or None where all are.
     """
     counts = np.array([keys]) if visible is None else np.asarray(visible)
     if counts.size > QUADRATURE:
         counts = np.quantile(np.sort(counts), (np.arange(QUADRATURE) + 0.5) / QUADRATURE)
     variance = max(scores.q, 0.0)
-    ratio = lambda v: max(-1.0, min(1.0, v / variance)) if variance > 1e-12 else 1.0  # noqa: E731
-    table = np.array(
-        [
-            [
-                *_softmax_sums(round(variance, 9), max(1, round(float(n))), round(ratio(scores.p), 3))[:2],
-                *(_softmax_sums(round(variance, 9), max(1, round(float(n))), round(ratio(v), 3))[2] for v in (scores.p, scores.s, scores.o)),
-            ]
-            for n in counts
-        ]
-    ).mean(0)
-    s2, s3, p, s, o = (float(v) for v in table)
+    pairs = [max(-1.0, min(1.0, v / variance)) if variance > 1e-12 else 1.0 for v in (scores.p, scores.s, scores.o)]
+    rows = []
+    for visible_ in counts:
+        n = max(1, round(float(visible_)))
+        sums = [_softmax_sums(round(variance, 9), n, round(correlation, 3)) for correlation in pairs]
+        rows.append([*sums[0][:2], *(overlap for _, _, overlap in sums)])
+    s2, s3, p, s, o = (float(v) for v in np.array(rows).mean(0))
     return Prob(keys, s2, s3, P.Moments(s2, min(p, s2), min(s, s2), min(o, s2)))
 
 
@@ -74,7 +71,11 @@ def scores(call: Call, query: Signal, key: Signal, n: int, dims: Dims, groups: f
     """q·k for every query and key position; particles stand for keys.
 
     Args:
+        call: the operator call.
+        query: the queries.
+        key: the keys, units last.
         n: number of units summed over.
+        dims: dims of the scores.
         groups: queries per key head (grouped-query attention).
     """
     q, k = P.moments(query.value), P.moments(key.value)
@@ -112,7 +113,7 @@ def softmax_keys(call: Call, signal: Signal, axis: int) -> Signal:
     x = signal.value
     around = x - x.mean(1, keepdim=True)
     prob = softmax_statistics(P.moments(around), keys, signal.mask)
-    e = torch.exp((around - around.amax(1, keepdim=True)))
+    e = torch.exp(around - around.amax(1, keepdim=True))
     p = e / (e.sum(1, keepdim=True) / e.shape[1] * keys)
     p = p * math.sqrt(prob.s2 / keys / max(float(p.square().mean()), 1e-300))
     left = max(prob.s2 - 2 * prob.s3 + prob.s2**2, 0.0) / keys
@@ -229,7 +230,8 @@ def _softmax_replicas(call: Call, signal: Signal, n: int, *, log: bool) -> Signa
     v = x.detach()
     common = v.view(2, 2, -1).mean(1, keepdim=True).expand(2, 2, v.shape[1]).reshape(P.R, -1)
     others = sum(
-        torch.exp(common + (v - common)[:, P.permutation("softmax", call.key, i)] - v.amax()) for i in range(min(n - 1, 64))
+        torch.exp(common + (v - common)[:, P.permutation("softmax", call.key, i)] - v.amax())
+        for i in range(min(n - 1, 64))
     )
     rest = others * ((n - 1) / max(1, min(n - 1, 64)))
     y = torch.exp(x - v.amax()) / (torch.exp(x - v.amax()) + rest)

@@ -1,13 +1,13 @@
 """One step of a recurrence (`RNNCell`, `LSTMCell`, `GRUCell`): its own linear maps and gates, put together."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.contraction import dense
 from gradlint.propagation.weights import Weight
@@ -38,27 +38,27 @@ def _gates(call: Call, x: Any, h: Any, parts: int) -> tuple[list[Signal], list[S
 def _project(call: Call, operand: Any, weight: Any, bias: Any, name: str) -> Signal:
     """A linear map with randomness of its own (several stand in one node)."""
     signal = call.signal(operand)
-    node = _Named(call, f"{call.key}.{name}", (*signal.shape[:-1], weight.shape[0]))
+    shape = (*signal.shape[:-1], weight.shape[0])
+    node = _Named(call.node, call.op, call.args, call.kwargs, call.run, f"{call.key}.{name}", shape)
     return dense(node, signal, weight, bias, transposed=False)
 
 
+@dataclass(frozen=True, slots=True)
 class _Named(Call):
     """The same call under another key and with the shape of one gate."""
 
-    __slots__ = ("_key", "_shape")
-
-    def __init__(self, call: Call, key: str, shape: tuple[int, ...]) -> None:
-        super().__init__(call.node, call.op, call.args, call.kwargs, call.run)
-        object.__setattr__(self, "_key", key)
-        object.__setattr__(self, "_shape", shape)
+    name: str = ""
+    extent: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:
-        return str(self._key)
+        """Seed of this gate's randomness."""
+        return self.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._shape)
+        """Shape of the gate's pre-activation."""
+        return self.extent
 
 
 def simple(activation: Callable[[Tensor], Tensor]) -> Transfer:

@@ -9,16 +9,17 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, count, default_dims
-from gradlint.propagation.engine import Call, Ids, NoRuleError, Transfer, clone_all
-from gradlint.propagation.signal import Signal, shared
+from gradlint.propagation.sharing import shared
+from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import Weight, spread
 
 MAPS = frozenset(
     "relu relu6 sigmoid tanh gelu silu elu selu celu mish softplus softsign hardtanh hardswish hardsigmoid leaky_relu "
-    "logsigmoid log_sigmoid threshold tanhshrink softshrink hardshrink erf erfc exp expm1 exp2 log log1p log2 log10 sqrt "
-    "rsqrt square reciprocal abs neg sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc sign round floor ceil "
-    "trunc frac pow clamp clamp_min clamp_max clip nan_to_num positive logit sgn special_expit deg2rad erfinv "
+    "logsigmoid log_sigmoid threshold tanhshrink softshrink hardshrink erf erfc exp expm1 exp2 log log1p log2 log10 "
+    "sqrt rsqrt square reciprocal abs neg sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc sign round "
+    "floor ceil trunc frac pow clamp clamp_min clamp_max clip nan_to_num positive logit sgn special_expit deg2rad erfinv "
     "rrelu rrelu_with_noise lgamma digamma float_power i0 xlogy hypot".split()
 )
 """Maps of one tensor."""
@@ -60,7 +61,7 @@ def result_dims(signals: list[Signal], shape: tuple[int, ...]) -> Dims:
         chosen = () if extent == 1 else fallback[i]
         for s in ordered:
             j = i - (len(shape) - len(s.shape))
-            if 0 <= j and s.shape[j] == extent and extent != 1:
+            if j >= 0 and s.shape[j] == extent and extent != 1:
                 chosen = s.dims[j]
                 break
         out.append(chosen)
@@ -76,7 +77,7 @@ def _ready(call: Call, signal: Signal, dims: Dims) -> Tensor:
     lacking = [d for i, d in enumerate(dims) if i < offset or signal.shape[i - offset] == 1]
     samples, positions = count(lacking, Role.SAMPLE), count(lacking, Role.POSITION)
     units = count(lacking, Role.UNIT) * count(lacking, Role.KEY)
-    return shared(x, samples, positions, units, call.key, id(signal) and signal.shape)
+    return shared(x, samples, positions, units, call.key, signal.shape)
 
 
 def _concrete(value: Tensor, dims: Dims) -> Any:
@@ -102,17 +103,21 @@ def elementwise(call: Call) -> Signal:
         return Ids(call.shape)  # type: ignore[return-value]
     ready, dims = operands(call, leaves)
     lookup = {id(v): r for v, r in zip(leaves, ready, strict=True)}
-    swap = lambda tree: tree_map(  # noqa: E731
-        lambda v: lookup.get(id(v), v), tree, is_leaf=lambda v: isinstance(v, Signal | Weight | Tensor | Ids)
+    args, kwargs = tree_map(
+        lambda v: lookup.get(id(v), v),
+        (call.args, dict(call.kwargs)),
+        is_leaf=lambda v: isinstance(v, Signal | Weight | Tensor | Ids),
     )
-    y = _evaluate(call, swap(call.args), swap(dict(call.kwargs)))
+    y = _evaluate(call, args, kwargs)
     signals = [v for v in leaves if isinstance(v, Signal)]
     first = signals[0] if signals else call.signal(leaves[0], dims)
     width = max(y.shape[1] if y.dim() == 2 else 1, 1)
     if y.dim() < 2 or y.shape[0] != P.R:
         y = y.expand(P.R, width)
     single = len(leaves) == 1
-    scaled = single or (call.op.op in ("mul", "div", "add", "sub") and not any(isinstance(v, Signal | Weight) for v in leaves[1:]))
+    scaled = single or (
+        call.op.op in ("mul", "div", "add", "sub") and not any(isinstance(v, Signal | Weight) for v in leaves[1:])
+    )
     return Signal(
         y,
         call.shape,
@@ -189,7 +194,9 @@ def prelu(call: Call) -> Signal:
     weight = call.arg(1, "weight")
     units = signal.count(Role.UNIT)
     slope = call.run.as_signal(weight, None, call.key)
-    a = shared(slope.x, signal.count(Role.SAMPLE), signal.count(Role.POSITION), 1 if weight.numel == units else units, call.key)
+    a = shared(
+        slope.x, signal.count(Role.SAMPLE), signal.count(Role.POSITION), 1 if weight.numel == units else units, call.key
+    )
     return Signal(torch.where(signal.x > 0, signal.x, a * signal.x), call.shape, signal.dims, before=signal)
 
 

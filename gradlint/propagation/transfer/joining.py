@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, dim
-from gradlint.propagation.engine import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.signal import Part, Signal, emit
 from gradlint.propagation.transfer.layout import rearranged
 from gradlint.propagation.weights import Weight

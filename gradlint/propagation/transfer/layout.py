@@ -8,9 +8,11 @@ from torch import Tensor
 
 from gradlint.propagation import dims as D
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
-from gradlint.propagation.engine import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.signal import PositionMap, Signal, emit, map_positions, shared
+from gradlint.propagation.positions import PositionMap, map_positions
+from gradlint.propagation.sharing import shared
+from gradlint.propagation.signal import Signal, emit
 
 
 def _floating(call: Call) -> Signal | None:
@@ -113,6 +115,9 @@ def take(call: Call, signal: Signal, axis: int, chosen: range | int, name: objec
     """Part of one dim: another set of exchangeable units, or some of the positions.
 
     Args:
+        call: the operator call.
+        signal: the operand.
+        axis: the dim.
         chosen: the indices kept; a single index drops the dim.
         name: what was taken, so that the same part gives the same particles.
     """
@@ -199,7 +204,10 @@ def gathered(call: Call, signal: Signal | None = None) -> Any:
     ratio = math.sqrt(picked / max(1, had))
     y = emit(signal.value, (signal.x, lambda g, scale: g * ratio))
     dims = signal.dims if len(call.shape) == len(signal.shape) else default_dims(call.shape)
-    dims = tuple(d if D.size(d) == n else dim(n, d[0].role if d else Role.POSITION) for d, n in zip(dims, call.shape, strict=True))
+    dims = tuple(
+        d if D.size(d) == n else dim(n, d[0].role if d else Role.POSITION)
+        for d, n in zip(dims, call.shape, strict=True)
+    )
     return Signal(y, call.shape, dims)
 
 
@@ -245,7 +253,8 @@ def unpack(call: Call) -> Any:
 
 RULES: dict[str, Transfer] = {
     **dict.fromkeys(
-        "view reshape flatten unflatten squeeze unsqueeze _unsafe_view reshape_as view_as ravel resize_as".split(), reshape
+        "view reshape flatten unflatten squeeze unsqueeze _unsafe_view reshape_as view_as ravel resize_as".split(),
+        reshape,
     ),
     **dict.fromkeys("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split(), permute),
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Role, count, default_dims, dim
-from gradlint.propagation.engine import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.weights import Weight
 
@@ -16,8 +16,8 @@ from gradlint.propagation.weights import Weight
 def embedding(call: Call) -> Signal:
     """`embedding(table, ids)`: rows of the table.
 
-    Ids that vary over samples and positions give independent rows; position ids are shared by all samples, a constant id
-    (token types) by everything.
+    Ids that vary over samples and positions give independent rows; position ids are shared by all samples, a constant
+    id (token types) by everything.
     """
     table, ids = call.args[0], call.arg(1, "indices", call.kwargs.get("input"))
     if not isinstance(table, Weight):
@@ -38,11 +38,11 @@ def embedding(call: Call) -> Signal:
         m = P.moments(g)
         each = [m.q, m.s if not over_samples else 0.0, m.p if not over_positions else 0.0]
         both = m.o if not over_samples and not over_positions else 0.0
-        energy = samples * positions / rows * (
-            each[0]
-            + (samples - 1) * each[1]
-            + (positions - 1) * each[2]
-            + (samples - 1) * (positions - 1) * both
+        energy = (
+            samples
+            * positions
+            / rows
+            * (each[0] + (samples - 1) * each[1] + (positions - 1) * each[2] + (samples - 1) * (positions - 1) * both)
         )
         call.run.learn(table, scale * math.sqrt(max(energy, 0.0)))
         return torch.zeros_like(g)

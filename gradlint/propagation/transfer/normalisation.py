@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Transfer
 from gradlint.propagation.dims import Role, count, dim, image_dims
-from gradlint.propagation.engine import Call, Transfer
-from gradlint.propagation.signal import Signal, emit, shared
+from gradlint.propagation.sharing import shared
+from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import as_units
 from gradlint.propagation.weights import Weight, per_unit
 
@@ -26,7 +27,7 @@ WIDE = 16
 
 @dataclass(frozen=True, slots=True)
 class BatchStatistics:
-    """Eigenvalue draws of one batch norm: samples B, positions P, the three classes' sums of squares w and their total."""
+    """Eigenvalue draws of one batch norm: samples B, positions P, sums of squares w of three classes, their total."""
 
     samples: int
     positions: int
@@ -55,7 +56,12 @@ class BatchStatistics:
     def forward(self) -> P.Moments:
         """Moments of the normalised activation."""
         n = self.samples * self.positions
-        return self._join([float((n * w / self.total).mean()) / f if f else 0.0 for w, f in zip(self.parts, self.freedom, strict=True)])
+        return self._join(
+            [
+                float((n * w / self.total).mean()) / f if f else 0.0
+                for w, f in zip(self.parts, self.freedom, strict=True)
+            ]
+        )
 
     def backward(self, g: P.Moments) -> P.Moments:
         """Moments of the cotangent before the norm, from those of the one behind it."""

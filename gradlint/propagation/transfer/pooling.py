@@ -8,10 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, dim, image_dims
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
-from gradlint.propagation.signal import PositionMap, Signal, emit, map_positions
-from gradlint.propagation.transfer.contraction import _per_axis, as_units
+from gradlint.propagation.positions import PositionMap, map_positions
+from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.transfer.contraction import as_units
+from gradlint.propagation.transfer.convolution import per_axis
 
 
 def _map(call: Call, axes: int) -> Signal:
@@ -41,10 +43,10 @@ def average_pool(axes: int) -> Transfer:
 
     def rule(call: Call) -> Signal:
         signal = _map(call, axes)
-        kernel = _per_axis(call.arg(1, "kernel_size"), axes, 1)
+        kernel = per_axis(call.arg(1, "kernel_size"), axes, 1)
         given = call.arg(2, "stride")
-        stride = kernel if given is None or given in ((), []) else _per_axis(given, axes, 1)
-        pad = _per_axis(call.arg(3, "padding", 0), axes, 0)
+        stride = kernel if given is None or given in ((), []) else per_axis(given, axes, 1)
+        pad = per_axis(call.arg(3, "padding", 0), axes, 0)
         count_pad = bool(call.arg(5, "count_include_pad", True))
         n, o = signal.shape[-axes:], call.shape[-axes:]
         a = [window_matrix(n[i], o[i], kernel[i], stride[i], pad[i], count_pad=count_pad) for i in range(axes)]
@@ -130,7 +132,7 @@ def max_pool(axes: int) -> Transfer:
 
     def rule(call: Call) -> Any:
         signal = _map(call, axes)
-        kernel = _per_axis(call.arg(1, "kernel_size"), axes, 1)
+        kernel = per_axis(call.arg(1, "kernel_size"), axes, 1)
         return _with_indices(call, _maximum(call, signal, math.prod(kernel), axes))
 
     return rule
@@ -180,7 +182,7 @@ def _maximum(call: Call, signal: Signal, window: int, axes: int) -> Signal:
 
 
 def _windows_won(window: int, overlap: float) -> float:
-    """Mean over windows won, weighted by windows won, of how many windows one winner wins (overlapping windows only)."""
+    """How many of the overlapping windows one winner wins, weighted by windows won."""
     return 1.0 + (overlap - 1.0) * 0.5 * (1 + 1 / window) if overlap > 1.0 else 1.0
 
 
@@ -215,12 +217,17 @@ def _draw_maximum(x: Tensor, window: int, key: str) -> Tensor:
     common, sample = max(c.o, 0.0), max(c.p - c.o, 0.0)
     position, rest = max(c.s - c.o, 0.0), max(c.q - c.p - c.s + c.o, 0.0)
     gen = P.generator("max", key)
-    draw = lambda *shape: torch.randn(*shape, P.distinct(), generator=gen, dtype=P.DTYPE)  # noqa: E731
-    best = torch.full((2, 2, P.distinct()), -math.inf, dtype=P.DTYPE)
+    n = P.distinct()
+    best = torch.full((2, 2, n), -math.inf, dtype=P.DTYPE)
     for _ in range(min(window, 512)):
-        best = torch.maximum(best, math.sqrt(position) * draw(1, 2) + math.sqrt(rest) * draw(2, 2))
-    shared = math.sqrt(common) * draw(1, 1) + math.sqrt(sample) * draw(2, 1)
-    return (shared + best).reshape(P.R, -1).repeat(1, P.BLOCKS) + mean
+        places = _noise(gen, position, 1, 2, n) + _noise(gen, rest, 2, 2, n)
+        best = torch.maximum(best, places)
+    same = _noise(gen, common, 1, 1, n) + _noise(gen, sample, 2, 1, n)
+    return (same + best).reshape(P.R, -1).repeat(1, P.BLOCKS) + mean
+
+
+def _noise(gen: torch.Generator, variance: float, *shape: int) -> Tensor:
+    return math.sqrt(variance) * torch.randn(*shape, generator=gen, dtype=P.DTYPE)
 
 
 def _quantiles(z: Tensor, like: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer import attention
 from gradlint.propagation.transfer.contraction import add_bias, dense
@@ -126,7 +126,13 @@ def einsum(call: Call) -> Signal:
     left = _permuted(a, first, batch, rows, summed)
     right = _permuted(b, second, batch, summed, columns)
     y = contract(call, left, right)
-    names = dict(zip([*batch, *rows, *columns], [*_dims_of(a, first, [*batch, *rows]), *_dims_of(b, second, columns)], strict=True))
+    names = dict(
+        zip(
+            [*batch, *rows, *columns],
+            [*_dims_of(a, first, [*batch, *rows]), *_dims_of(b, second, columns)],
+            strict=True,
+        )
+    )
     if columns and count(y.dims[-1:], Role.KEY) > 1:
         for c in columns:
             names[c] = tuple(Factor(f.size, Role.KEY) for f in names[c])
@@ -141,10 +147,10 @@ def _permuted(signal: Signal, letters: str, *groups: list[str]) -> Signal:
     """Dims grouped as (batch…, rows, columns), groups merged."""
     batch, rows, columns = groups
     order = [letters.index(c) for c in batch]
-    merge = lambda g: tuple(f for c in g for f in signal.dims[letters.index(c)])  # noqa: E731
-    size = lambda g: math.prod(signal.shape[letters.index(c)] for c in g)  # noqa: E731
-    dims = (*(signal.dims[i] for i in order), merge(rows), merge(columns))
-    shape = (*(signal.shape[i] for i in order), size(rows), size(columns))
+    merged = [tuple(f for c in group for f in signal.dims[letters.index(c)]) for group in (rows, columns)]
+    sizes = [math.prod(signal.shape[letters.index(c)] for c in group) for group in (rows, columns)]
+    dims = (*(signal.dims[i] for i in order), *merged)
+    shape = (*(signal.shape[i] for i in order), *sizes)
     return signal.with_x(signal.x, dims=dims, shape=shape)
 
 
@@ -158,7 +164,11 @@ def _einsum_weight(
         raise NoRuleError("einsum with a weight per batch element")
     keep = [c for c in first if c not in summed]
     flat = _permuted(signal, first, [], keep, summed)
-    flat = flat.with_x(flat.x, dims=(*(signal.dims[first.index(c)] for c in keep), flat.dims[-1]), shape=(*(signal.shape[first.index(c)] for c in keep), flat.shape[-1]))
+    flat = flat.with_x(
+        flat.x,
+        dims=(*(signal.dims[first.index(c)] for c in keep), flat.dims[-1]),
+        shape=(*(signal.shape[first.index(c)] for c in keep), flat.shape[-1]),
+    )
     order = [second.index(c) for c in (*columns, *summed)]
     out = math.prod(weight.shape[second.index(c)] for c in columns)
     values = None if weight.values is None else weight.values.permute(order).reshape(out, -1)

@@ -1,6 +1,7 @@
 """Fused RNN, LSTM and GRU over time."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor, fx
 
 from gradlint.core.flow import TimeFlow
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Role, dim
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
 from gradlint.propagation.recurrent_cell import (
     CAP,
     SAMPLES,
@@ -26,6 +27,10 @@ from gradlint.tracing.model_graph import TensorMeta, op_of
 
 PASSING = frozenset("dropout layer_norm relu tanh contiguous to float clone".split())
 """Operators that leave each step where it is, when looking which steps of the output are read."""
+
+
+Through = Callable[[Tensor, Tensor, float], Tensor]
+"""Real result, its cotangent, scale → cotangent particles of the input sequence."""
 
 
 def recurrence(call: Call) -> Any:
@@ -64,8 +69,9 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
         wanted = [w for w in cell.weights if w.requires_grad]
         grads = torch.autograd.grad(result, [x, *wanted], cotangent, retain_graph=True, allow_unused=True)
         learn(grads[1:], scale)
-        dx = grads[0] if grads[0] is not None else torch.zeros_like(x)
-        return P.cotangent(sequence_moments(dx), "recurrence", call.key)
+        dx: Tensor = grads[0] if grads[0] is not None else torch.zeros_like(x)
+        received: Tensor = P.cotangent(sequence_moments(dx), "recurrence", call.key)
+        return received
 
     def from_output(g: Tensor, scale: float) -> Tensor:
         return through(out, _cotangent(P.moments(g), out, profile, steps, total, call.key), scale)
@@ -80,7 +86,7 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
     return tuple(results)
 
 
-def _last_state(call: Call, signal: Signal, last: Tensor, index: int, batch: int, through: Any) -> Signal:
+def _last_state(call: Call, signal: Signal, last: Tensor, index: int, batch: int, through: Through) -> Signal:
     """h_n or c_n `[layers·directions, batch, width]`, of which usually the last layer is read."""
     layers = last.shape[0]
     top = last.detach()[-1:]
@@ -173,9 +179,7 @@ def _note_times(call: Call, cell: Cell, x: Tensor, total: int) -> None:
         return
     found = step_gradients(cell, x)
     gain = decades_per_step(found.hidden)
-    call.run.times.append(
-        TimeFlow(call.op.name, module, total, found.hidden, found.inputs, gain, cell.kind)
-    )
+    call.run.times.append(TimeFlow(call.op.name, module, total, found.hidden, found.inputs, gain, cell.kind))
 
 
 def decades_per_step(hidden: tuple[float, ...]) -> float:

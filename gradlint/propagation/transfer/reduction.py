@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count
-from gradlint.propagation.engine import Call, NoRuleError, Transfer
 from gradlint.propagation.signal import Signal, emit, modes
 
 BLOCK = 16
@@ -57,7 +57,7 @@ def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
 
 
 def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
-    """Mean over positions and samples: an orthogonal projection, so the result covaries with its operand as it should."""
+    """Mean over positions and samples: a projection, so the result covaries with its operand as it should."""
     if positions * samples == 1:
         return signal.x
     x = signal.value

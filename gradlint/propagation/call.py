@@ -1,0 +1,86 @@
+"""One operator call as transfer rules see it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor, fx
+from torch.utils._pytree import tree_map
+
+from gradlint.core.graph import OpNode
+from gradlint.propagation.dims import Dims
+from gradlint.propagation.signal import Signal
+from gradlint.tracing.model_graph import TensorMeta
+
+if TYPE_CHECKING:
+    from gradlint.propagation.engine import Propagation
+
+
+class NoRuleError(Exception):
+    """A transfer rule cannot handle this call; the node becomes *unknown* with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """An integer or boolean tensor whose values are not known (token ids of a model built without memory)."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operator call with its arguments resolved to signals, weights, concrete tensors and plain values."""
+
+    node: fx.Node
+    op: OpNode
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    run: "Propagation"
+
+    @property
+    def key(self) -> str:
+        """Seed of this node's randomness."""
+        return self.node.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the (first) result."""
+        meta = self.node.meta.get("val")
+        if isinstance(meta, TensorMeta):
+            return tuple(meta.shape)
+        if isinstance(meta, tuple | list) and meta and isinstance(meta[0], TensorMeta):
+            return tuple(meta[0].shape)
+        raise NoRuleError("its result is not a tensor")
+
+    def arg(self, index: int, name: str, default: Any = None) -> Any:
+        """Argument by position or name."""
+        if index < len(self.args):
+            return self.args[index]
+        return self.kwargs.get(name, default)
+
+    def signal(self, value: Any, dims: Dims | None = None) -> Signal:
+        """Any tensor argument as a signal."""
+        return self.run.as_signal(value, dims, self.key)
+
+
+Transfer = Callable[[Call], Any]
+
+
+class CallEditor(Protocol):
+    """A what-if edit, carried out call by call."""
+
+    nodes: frozenset[str]
+
+    def before(self, call: Call) -> Call:
+        """The call with what the edit puts in front of it."""
+
+    def instead(self, call: Call) -> Any:
+        """What stands in the call's place, or None."""
+
+    def after(self, call: Call, value: Any) -> Any:
+        """The result as the edit changes it."""
+
+
+def clone_all(tree: Any) -> Any:
+    """Copies of all tensors (the operator may write in place)."""
+    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, tree)

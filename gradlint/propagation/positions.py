@@ -1,0 +1,80 @@
+"""Linear maps over positions: pooling, padding, cropping, resampling, selection."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.dims import Dims
+from gradlint.propagation.signal import Signal, emit, mapped
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMap:
+    """A linear map A over positions, `[n_out, n_in]`, described by the four numbers that second moments need."""
+
+    energy: float  # ‖A‖²_F
+    rows: float  # ‖A·1‖²
+    columns: float  # ‖Aᵀ·1‖²
+    total: float  # 1ᵀA1
+    n_in: int
+    n_out: int
+
+    @staticmethod
+    def of(matrices: list[Tensor]) -> "PositionMap":
+        """The Kronecker product of one matrix per axis."""
+        energy = rows = columns = total = 1.0
+        n_in = n_out = 1
+        for a in matrices:
+            energy *= float(a.square().sum())
+            rows *= float(a.sum(1).square().sum())
+            columns *= float(a.sum(0).square().sum())
+            total *= float(a.sum())
+            n_out *= a.shape[0]
+            n_in *= a.shape[1]
+        return PositionMap(energy, rows, columns, total, n_in, n_out)
+
+    @property
+    def transposed(self) -> "PositionMap":
+        """Aᵀ."""
+        return PositionMap(self.energy, self.columns, self.rows, self.total, self.n_out, self.n_in)
+
+    def _pair(self, same: float, other: float) -> tuple[float, float]:
+        """Moments at the same and at another output position, from those at the same and another input position."""
+        free, shared = same - other, other
+        at = self.energy / self.n_out * free + self.rows / self.n_out * shared
+        if self.n_out == 1:
+            return at, at
+        pairs = self.n_out * (self.n_out - 1)
+        across = (self.columns - self.energy) / pairs * free + (self.total**2 - self.rows) / pairs * shared
+        return at, across
+
+    def __call__(self, m: P.Moments) -> P.Moments:
+        """Moments (without the unit mean) after the map."""
+        q, p = self._pair(m.q, m.p)
+        s, o = self._pair(m.s, m.o)
+        return P.Moments(q, p, s, o)
+
+
+def map_positions(signal: Signal, a: PositionMap, shape: tuple[int, ...], dims: Dims, *key: object) -> Signal:
+    """Apply a linear map over positions: pooling, padding, cropping, upsampling, means, selection of one position."""
+    x = signal.value
+    mean = x.mean(1, keepdim=True)
+    weight = a.total / a.n_out
+
+    def ahead(v: Tensor) -> Tensor:
+        if v.shape[1] == 1:
+            return P.reshape_moments(v, a(P.moments(v)), "map", *key)
+        around = v - v.mean(1, keepdim=True)
+        out = P.reshape_moments(around, a(P.moments(around)), "map", *key)
+        return out + _row_means(mean) * weight if a.n_out == 1 else out + mean * weight
+
+    back = a.transposed
+    y = emit(ahead(x), (signal.x, mapped(back, "map-back", *key)))
+    return Signal(y, shape, dims, free=False)
+
+
+def _row_means(mean: Tensor) -> Tensor:
+    """`[R, 1]` with the two positions of each sample averaged."""
+    pair = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1)
+    return pair.reshape(P.R, 1)

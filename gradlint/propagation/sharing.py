@@ -1,0 +1,101 @@
+"""One tensor at several places: read by several operators, or broadcast over samples, positions and units."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.signal import Signal, modes
+
+SIGNIFICANT = 4.0
+"""Sources of a cotangent count as independent while their correlation is within so many standard errors of zero."""
+
+
+class _Fork(torch.autograd.Function):
+    """One tensor read by several operators: independent cotangents add as covariances, without sampling noise."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, readers: int, key: str) -> tuple[Tensor, ...]:
+        ctx.key = key
+        ctx.set_materialize_grads(False)
+        return tuple(x.clone() for _ in range(readers))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+        present = [g for g in grads if g is not None and bool(g.any())]
+        if not present:
+            return None, None, None
+        total = torch.stack(present).sum(0)
+        if len(present) == 1 or total.shape[1] == 1:
+            return total, None, None
+        scale = max(P.scale_of(g) for g in present)
+        parts = [P.moments(g / scale) for g in present]
+        now = P.moments(total / scale)
+        energy = sum(m.q for m in parts)
+        cross = abs(now.q - energy) / max(energy, 1e-300)
+        if cross > SIGNIFICANT / P.distinct() ** 0.5:
+            return total, None, None  # correlated: the particles know best
+        want = parts[0]
+        for m in parts[1:]:
+            want = want.plus(m)
+        return P.reshape_moments(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
+
+
+def fork(signal: Signal, readers: int, key: str) -> list[Signal]:
+    """One copy of the signal for each of its readers."""
+    copies: tuple[Tensor, ...] = _Fork.apply(signal.x, readers, key)  # type: ignore[no-untyped-call]
+    return [signal.with_x(x) for x in copies]
+
+
+class _Shared(torch.autograd.Function):
+    """An operand that is the same at `positions` positions and in `samples` samples of the result."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, samples: int, positions: int, units: int, key: tuple[object, ...]) -> Tensor:
+        ctx.sizes = (samples, positions, units, x.shape[1])
+        ctx.key = key
+        return x.expand(P.R, P.S).clone() if units > 1 and x.shape[1] == 1 else x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:
+        samples, positions, units, width = ctx.sizes
+        g = grads[0]
+        scale = P.scale_of(g)
+        g = g / scale
+        if units > 1:
+            g = _sum_units(g, units, width, ctx.key)
+        if samples * positions > 1:
+            g = _sum_replicas(g, samples, positions, ctx.key)
+        return g * scale, None, None, None, None
+
+
+def _sum_units(g: Tensor, units: int, width: int, key: tuple[object, ...]) -> Tensor:
+    """Sum over units: the unit mean adds up coherently, the rest as a random walk."""
+    mean = g.mean(1, keepdim=True)
+    if width == 1:
+        return units * mean + modes(P.centred(g).times(float(units)), "units", *key)
+    return P.cotangent(P.moments(g).times(float(units)), "units", *key)
+
+
+def _sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ...]) -> Tensor:
+    """Sum over samples and/or positions: coherent part times n, the rest times √n; rows become alike."""
+    m = P.moments(g)
+    q, p, s, o = m.q, m.p, m.s, m.o
+    n = positions
+    if n > 1:
+        q, s = n * q + n * (n - 1) * p, n * s + n * (n - 1) * o
+        p, o = q, s
+    if samples > 1:
+        q = samples * q + samples * (samples - 1) * s
+        p = samples * p + samples * (samples - 1) * o
+        s, o = q, p
+    return P.reshape_moments(g, P.Moments(q, p, s, o), "shared", *key, current=m)
+
+
+def shared(x: Tensor, samples: int, positions: int, units: int, *key: object) -> Tensor:
+    """The operand `x` broadcast over samples, positions or units; backward sums over them."""
+    if samples * positions * units == 1:
+        return x
+    result: Tensor = _Shared.apply(x, samples, positions, units, key)  # type: ignore[no-untyped-call]
+    return result
