@@ -19,7 +19,7 @@ MAPS = frozenset(
     "relu relu6 sigmoid tanh gelu silu elu selu celu mish softplus softsign hardtanh hardswish hardsigmoid leaky_relu "
     "logsigmoid log_sigmoid threshold tanhshrink softshrink hardshrink erf erfc exp expm1 exp2 log log1p log2 log10 "
     "sqrt rsqrt square reciprocal abs neg sin cos tan asin acos atan sinh cosh asinh acosh atanh sinc sign round "
-    "floor ceil trunc frac pow clamp clamp_min clamp_max clip nan_to_num positive logit sgn special_expit deg2rad erfinv "
+    "floor ceil trunc frac pow clamp clamp_min clamp_max clip nan_to_num positive logit sgn special_expit erfinv "
     "rrelu rrelu_with_noise lgamma digamma float_power i0 xlogy hypot".split()
 )
 """Maps of one tensor."""
