@@ -11,8 +11,9 @@ from torch import fx
 
 from gradlint.building.built import Fed
 from gradlint.core.graph import OpNode
+from gradlint.probe.backward import cotangents, pull_back
 from gradlint.probe.figures import decades, norm, rms
-from gradlint.probe.run import cotangents, rms_of
+from gradlint.probe.run import rms_of
 from gradlint.tracing.forward import input_tensors
 from gradlint.tracing.leaves import is_floating, tensors
 from gradlint.tracing.model_graph import ModelGraph, constant_of
@@ -167,10 +168,8 @@ def _backward(run: NodeRun, executor: Executor, outputs: list[torch.Tensor], see
             tensor.register_hook(lambda g, i=index: arriving.__setitem__(i, norm(g)))  # type: ignore[no-untyped-call]
     pairs = [(t, c) for t, c in zip(outputs, drawn, strict=True) if t.requires_grad]
     leaves = leaves_of(t for t, _ in pairs)
-    found: dict[int, torch.Tensor] = {}
-    if leaves:
-        gradients = torch.autograd.grad([t for t, _ in pairs], leaves, [c for _, c in pairs], allow_unused=True)
-        found = {id(leaf): g for leaf, g in zip(leaves, gradients, strict=True) if g is not None}
+    gradients = pull_back([t for t, _ in pairs], [c for _, c in pairs], leaves)
+    found = {id(leaf): g for leaf, g in zip(leaves, gradients, strict=True) if g is not None}
     numel = sum(t.numel() for t in outputs)
     run.output_gradient = math.hypot(*arriving) / math.sqrt(numel) if numel else 0.0
     run.parameters = {name: rms_of(found.get(id(p)), p) or 0.0 for name, p in executor.leaves.items()}

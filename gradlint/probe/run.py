@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from gradlint.core.flow import Flow, ModuleFlow, ParameterFlow
+from gradlint.probe.backward import cotangents, pull_back
 from gradlint.probe.figures import decades, norm, rms, sample_correlation
 from gradlint.tracing.dropout import without_dropout
 from gradlint.tracing.leaves import first_floating, output_leaves, tensors
@@ -155,16 +156,6 @@ def _through_checkpoints(cls: Any, apply: Callable[..., Any], args: tuple[Any, .
     return args[0](*args[2:]) if runs_through(cls) else apply(*args)
 
 
-def cotangents(outputs: Iterable[torch.Tensor], seed: int) -> list[torch.Tensor]:
-    """Independent standard normal tensors, one like each output, drawn on the CPU so that devices agree."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for tensor in outputs:
-        dtype = torch.complex64 if tensor.is_complex() else torch.float32
-        drawn.append(torch.randn(tensor.shape, generator=generator, dtype=dtype).to(tensor))
-    return drawn
-
-
 def as_args(args: Any) -> tuple[Any, ...]:
     """Positional arguments of a call: a tuple or list as it is, anything else as the only one."""
     return tuple(args) if isinstance(args, tuple | list) else (args,)
@@ -235,9 +226,7 @@ def _backward(
         total = loss(outputs)
         pairs = [(total, torch.ones_like(total))] if total.requires_grad else []
     leaves = leaves_of(t for t, _ in pairs)
-    if not leaves:
-        return {}
-    gradients = torch.autograd.grad([t for t, _ in pairs], leaves, [c for _, c in pairs], allow_unused=True)
+    gradients = pull_back([t for t, _ in pairs], [c for _, c in pairs], leaves)
     return {id(leaf): g for leaf, g in zip(leaves, gradients, strict=True) if g is not None}
 
 

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gradlint.core.flow import Flow, TimeFlow
+from gradlint.probe.backward import cotangents, pull_back
 from gradlint.probe.figures import norm, rms
-from gradlint.probe.run import as_args, cotangents, measuring
+from gradlint.probe.run import as_args, measuring
 from gradlint.tracing.leaves import first_floating, is_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
 from gradlint.tracing.patches import module_calls
@@ -194,7 +195,7 @@ def _fused(path: str, module: nn.RNNBase, inputs: Any, state: Any, seed: int) ->
         slices.append(piece)
         states.append(next(tensors(hidden)))
     (cotangent,) = cotangents([out], seed)
-    found = torch.autograd.grad([out], [*states[:-1], *slices], [cotangent], allow_unused=True)
+    found = pull_back([out], [cotangent], [*states[:-1], *slices])
     top = [0.0 if g is None else rms(g[-1]) for g in found[: len(states) - 1]] + [rms(cotangent)]
     return TimeFlow(
         name=path,

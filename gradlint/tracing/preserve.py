@@ -88,15 +88,15 @@ def random_state(seed: int | None = 0) -> Iterator[None]:
     cpu = torch.default_generator.get_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
     python = random.getstate()
-    numpy = sys.modules.get("numpy")
-    legacy = numpy.random.get_state() if numpy is not None else None
+    numpy = sys.modules.get("numpy.random")  # importing it only to look would take longer than a small model
+    legacy = numpy.get_state() if numpy is not None else None
     if seed is not None:
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would queue a seed for every device
         random.seed(seed)
         if cuda is not None:
             torch.cuda.manual_seed_all(seed)
         if numpy is not None:
-            numpy.random.seed(seed)
+            numpy.seed(seed)
     try:
         yield
     finally:
@@ -105,7 +105,7 @@ def random_state(seed: int | None = 0) -> Iterator[None]:
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
         if numpy is not None:
-            numpy.random.set_state(legacy)
+            numpy.set_state(legacy)
 
 
 def refresh_flat_weights(model: nn.Module) -> None:

@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gradlint.probe import measure, measure_run
+from gradlint.probe.backward import cotangents
 from gradlint.probe.figures import sample_correlation
-from gradlint.probe.run import cotangents
 
 
 def rms(tensor: torch.Tensor) -> float:

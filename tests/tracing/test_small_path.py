@@ -16,7 +16,8 @@ def test_neither_dynamo_nor_sympy_is_imported() -> None:
         body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout())
         model = nn.Sequential(body, nn.Flatten(), nn.Linear(144, 2))
         before = {"torch._dynamo", "sympy"} & sys.modules.keys()
-        graph = trace(BuiltModel(None, model, {}, {}, {}), Fed((torch.randn(2, 3, 8, 8),)))
+        x = torch.randn(2, 3, 8, 8)
+        graph = trace(BuiltModel(None, model, {}, {}, {}), Fed((x,)))
         assert len(graph.reachable) == 6, graph.reachable
         assert not before, before
         assert not {"torch._dynamo", "sympy"} & sys.modules.keys()
