@@ -1,7 +1,7 @@
 """What goes to stderr: errors and progress."""
 
 import sys
-import time
+import threading
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,27 +30,40 @@ class Bar:
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._task: Any = None
-        self._began = time.monotonic()
         self._total = self._done = 0
+        self._name = ""
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(_PATIENCE, self._show)
+        self._timer.daemon = True
 
     def begin(self, files: int) -> None:
         """So many files will be looked at."""
         self._total = files
+        if sys.stderr.isatty():
+            self._timer.start()
 
     def file(self, name: str) -> None:
         """The next file is done."""
-        self._done += 1
-        if self._progress is None and sys.stderr.isatty() and time.monotonic() - self._began > _PATIENCE:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._progress = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._progress.add_task("checking", total=self._total)
-            self._progress.start()
-        if self._progress is not None:
-            self._progress.update(self._task, completed=self._done, description=name)
+        with self._lock:
+            self._done += 1
+            self._name = name
+            if self._progress is not None:
+                self._progress.update(self._task, completed=self._done, description=name)
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._progress is not None:
-            self._progress.stop()
+        self._timer.cancel()
+        with self._lock:
+            self._total = 0
+            if self._progress is not None:
+                self._progress.stop()
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with self._lock:
+            if self._total:
+                self._progress = Progress(console=Console(stderr=True), transient=True)
+                self._task = self._progress.add_task(self._name or "checking", total=self._total, completed=self._done)
+                self._progress.start()

@@ -49,6 +49,9 @@ def collect(
         for item in found:
             if isinstance(item, Skipped):
                 missing.append(item)
+            elif not _is_text(item.path):
+                reason = "the name of the file is not valid UTF-8"
+                missing.append(Skipped(ascii(item.shown)[1:-1], 0, "", reason, "rename it", stage="read"))
             elif item.path not in jobs:
                 jobs[item.path] = item
             else:
@@ -140,6 +143,14 @@ def _is_entered(folder: Path) -> bool:
     if folder.name.startswith(".") or folder.name in _NEVER_ENTERED:
         return False
     return not any((folder / mark).exists() for mark in _ENVIRONMENT_MARKS)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _absolute(path: Path) -> str:

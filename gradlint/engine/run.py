@@ -21,7 +21,8 @@ from gradlint.engine.reading import Reading, configured_targets, read
 from gradlint.engine.shown import Shown
 from gradlint.gate import suppressions
 from gradlint.registry import UNANALYSABLE, Selection
-from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult
+from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult, unprobed
+from gradlint.worker.portable import portable
 from gradlint.worker.process import Worker
 from gradlint.worker.unanalysable import unanalysable
 
@@ -105,7 +106,7 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
         raise UsageError(f"{jobs[0].shown} holds {len(reading.targets)} models", remedy=f"name one of {names}")
     worker = _worker(config)
     try:
-        answer = worker.ask(Tabulate(reading.targets[0], reading.source, _settings(config, None), measured))
+        answer = worker.ask(Tabulate(portable(reading.targets[0]), reading.source, _settings(config, None), measured))
     finally:
         worker.close()
     assert isinstance(answer, Table)
@@ -197,10 +198,24 @@ def _file(job: Job, config: Config, selection: Selection, settings: Settings, wo
 
 
 def _target(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
+    """What the worker says of one target. Where only the probe was stopped, what was predicted still counts."""
     try:
-        answer = worker.ask(Analyse(target, source, settings))
+        return _asked(target, source, settings, worker)
+    except AnalysisError as error:
+        if not (settings.probe and error.stage == "probe"):
+            return unanalysable(error, target)
+        why_not = error.message
+    try:
+        result = _asked(target, source, replace(settings, probe=False), worker)
     except AnalysisError as error:
         return unanalysable(error, target)
+    findings, probed = unprobed(result.findings, why_not)
+    summary = None if result.summary is None else replace(result.summary, probed=probed)
+    return replace(result, findings=findings, summary=summary)
+
+
+def _asked(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
+    answer = worker.ask(Analyse(portable(target), source, settings))
     assert isinstance(answer, Result)
     return answer.result
 

@@ -1,13 +1,11 @@
 """The pipeline: a target is built, fed, traced and propagated; the rules read its flow; findings come out."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gradlint import building, propagation, tracing
 from gradlint.building.built import BuiltModel, Fed
-from gradlint.building.failure import analysis_error
 from gradlint.building.namespace import Namespace
 from gradlint.core.errors import AnalysisError
 from gradlint.core.flow import Flow
@@ -20,26 +18,9 @@ from gradlint.tracing import ModelGraph
 from gradlint.worker.finite import require_finite
 from gradlint.worker.judging import judge
 from gradlint.worker.messages import Settings, TargetResult
+from gradlint.worker.stages import DOING, InternalError, OnStage, stage
 from gradlint.worker.tables import table_of
 from gradlint.worker.unanalysable import unanalysable
-
-OnStage = Callable[[str], None]
-
-_DOING = {
-    "import": "loading the file",
-    "build": "building the model",
-    "feed": "looking for example inputs",
-    "trace": "tracing the forward pass",
-    "propagate": "predicting the flow",
-    "rules": "running the rules",
-    "probe": "the real backward pass",
-}
-_OURS = frozenset(["propagate", "rules"])
-"""Stages in which no code of the user's runs: whatever is raised there is gradlint's own fault."""
-
-
-class InternalError(AnalysisError):
-    """A mistake of gradlint, not of the user's code."""
 
 
 @dataclass(frozen=True)
@@ -138,29 +119,11 @@ def examine_built(
 
 def findings_of(examined: Examined, settings: Settings, *, on_stage: OnStage) -> TargetResult:
     """Run the rules, and the probe where it is asked for."""
-    target = examined.target
-    with stage("rules", target, on_stage):
-        judged = judge(examined, settings, on_stage=lambda: on_stage("probe"))
+    with stage("rules", examined.target, on_stage):
+        judged = judge(examined, settings, on_stage=on_stage)
     root = type(examined.built.model).__name__
     contains = {info.class_name for path, info in examined.built.modules.items() if path and not info.is_torch}
     return TargetResult(judged.findings, judged.summary, judged.skipped, tuple(sorted(contains - {root})))
-
-
-@contextmanager
-def stage(name: str, target: Target, on_stage: OnStage) -> Iterator[None]:
-    """Whatever is raised inside becomes an AnalysisError of that stage; KeyboardInterrupt goes through."""
-    on_stage(name)
-    try:
-        yield
-    except AnalysisError:
-        raise
-    except BaseException as error:
-        fallback = Location(target.path, max(1, target.line))
-        told = analysis_error(error, stage=name, doing=_DOING[name], path=target.path, fallback=fallback)
-        if name in _OURS:
-            remedy = "this is a mistake in gradlint: please report it with the file"
-            raise InternalError(told.message, stage=name, location=told.location, remedy=remedy) from error
-        raise told from error
 
 
 _namespaces: dict[tuple[str, int], Namespace] = {}
@@ -191,7 +154,7 @@ def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
         return error
     gibibytes = settings.memory / 2**30
     return AnalysisError(
-        f"{_DOING.get(error.stage, error.stage)} needs more than the {gibibytes:g} GiB of memory that it may take",
+        f"{DOING.get(error.stage, error.stage)} needs more than the {gibibytes:g} GiB of memory that it may take",
         stage=error.stage,
         location=error.location,
         remedy=f"if it is meant to be that large: gradlint check --memory {2 * gibibytes:g}",

@@ -1,6 +1,5 @@
 """Rules over one examined model: run, merged by cause, judged by the probe."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ from gradlint.core.report import ModelSummary, Skipped
 from gradlint.core.serialise import finite_figures
 from gradlint.worker.causes import merge
 from gradlint.worker.context import Context
-from gradlint.worker.messages import Settings
+from gradlint.worker.messages import Settings, unprobed
 from gradlint.worker.probing import probe_findings
+from gradlint.worker.stages import OnStage, stage
 from gradlint.worker.unanalysable import unanalysable
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class Judged:
     skipped: tuple[Skipped, ...]
 
 
-def judge(examined: "Examined", settings: Settings, *, on_stage: Callable[[], None]) -> Judged:
-    """Run the rules that are on; `on_stage` is told when the probe begins."""
+def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Judged:
+    """Run the rules that are on, merge what has one cause, and probe where that is asked for."""
     scan = examined.scan
     context = Context(
         examined.built,
@@ -56,8 +56,11 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: Callable[[], No
     findings = merge(tuple(found))
     probed = ""
     if settings.probe:
-        on_stage()
-        findings, probed = probe_findings(findings, examined, settings)
+        try:
+            with stage("probe", examined.target, on_stage):
+                findings, probed = probe_findings(findings, examined, settings)
+        except AnalysisError as error:  # what was predicted still holds
+            findings, probed = unprobed(findings, error.message)
     findings = tuple(
         replace(f, predicted=finite_figures(f.predicted), measured=finite_figures(f.measured)) for f in findings
     )

@@ -1,7 +1,8 @@
 """What parent and worker say to each other: length-prefixed JSON over file descriptors of their own."""
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -37,6 +38,13 @@ class TargetResult:
     skipped: tuple[Skipped, ...] = ()
     contains: tuple[str, ...] = ()
     """Names of the classes of the checked file that the built model is made of, its own left out."""
+
+
+def unprobed(findings: Iterable[Finding], why_not: str) -> tuple[tuple[Finding, ...], str]:
+    """Findings that a probe could have judged, with the reason why none did; and that reason for the model."""
+    said = f"not probed: {why_not}"
+    judged = tuple(finding if finding.claim is None else replace(finding, verdict_reason=said) for finding in findings)
+    return judged, f"no: {why_not}"
 
 
 class Analyse(msgspec.Struct, frozen=True, tag="analyse"):
@@ -90,8 +98,21 @@ _messages = msgspec.json.Decoder(Message)
 
 def encode(message: Request | Message) -> bytes:
     """One message with its length in front."""
-    body = msgspec.json.encode(message)
+    try:
+        body = msgspec.json.encode(message)
+    except UnicodeEncodeError:  # a user's error message may hold half a surrogate pair
+        body = msgspec.json.encode(_encodable(msgspec.to_builtins(message)))
     return HEADER.pack(len(body)) + body
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
 
 
 def decode_request(body: bytes) -> Request:

@@ -1,10 +1,9 @@
 """The probe over one model's findings: real passes where there is a real model, else the reason why not."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gradlint.core.finding import Finding
-from gradlint.worker.messages import Settings
+from gradlint.worker.messages import Settings, unprobed
 
 if TYPE_CHECKING:
     from gradlint.worker.analysis import Examined
@@ -28,7 +27,7 @@ def probe_findings(
     )
     why_not = given.obstacle or _too_large(examined, settings)
     if why_not:
-        return tuple(_unprobed(finding, why_not) for finding in findings), f"no: {why_not}"
+        return unprobed(findings, why_not)
     return probe.judge(findings, given), "yes"
 
 
@@ -37,9 +36,3 @@ def _too_large(examined: "Examined", settings: Settings) -> str:
     if taken * _COPIES <= settings.memory:
         return ""
     return f"a real pass could need more than {settings.memory / 2**30:g} GiB of memory (--memory)"
-
-
-def _unprobed(finding: Finding, why_not: str) -> Finding:
-    if finding.claim is None:
-        return finding
-    return replace(finding, verdict_reason=f"not probed: {why_not}")

@@ -27,7 +27,7 @@ class Told:
 TOLD = {
     "raises.py": Told("building Raises failed: KeyError: 'large'", 10, 'target = "raises.py:Raises"'),
     "exits.py": Told("building Exits failed: it called sys.exit(3)", 11, 'target = "exits.py:Exits"'),
-    "loops.py": Told("building the model took more than 4 s and was stopped", 12, "--timeout 12"),
+    "loops.py": Told("building the model took more than 8 s and was stopped", 10, "--timeout 24"),
     "kills.py": Told("building the model killed the process (SIGKILL)", 12, "os.kill"),
     "leaves.py": Told("building the model ended the process (exit status 0)", 11, "os._exit"),
     "crashes.py": Told("building the model killed the process (SIGSEGV)", 11, "crashes"),
@@ -52,7 +52,7 @@ def hostile(run: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     for path in HOSTILE.glob("*.py"):
         shutil.copy(path, folder)
     (folder / "zz_healthy.py").write_text((HOSTILE / "prints.py").read_text().replace("class Prints", "class Net"))
-    done = run("check", ".", "--output-format", "json", "--timeout", "4", "--memory", "1", "-j", "2", cwd=folder)
+    done = run("check", ".", "--output-format", "json", "--timeout", "8", "--memory", "1", "-j", "2", cwd=folder)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     document: dict[str, Any] = json.loads(done.stdout)

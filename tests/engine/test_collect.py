@@ -109,3 +109,11 @@ def test_what_does_not_exist_is_told_with_a_guess(tree: Path) -> None:
 def test_links_in_circles_end(tree: Path) -> None:
     (tree / "pkg" / "loop").symlink_to(tree)
     assert len(shown(".")) == 6
+
+
+def test_names_that_are_no_text_are_told(tree: Path) -> None:
+    (tree / "odd\udce9.py").write_text("")
+    jobs, (item,) = collect(["."], Config(root=str(tree)))
+    assert item.path == "odd\\udce9.py"
+    assert item.reason == "the name of the file is not valid UTF-8"
+    assert len(jobs) == 6

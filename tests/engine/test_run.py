@@ -1,6 +1,7 @@
 """A whole run, with a worker that only pretends."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gradlint import engine
 from gradlint.config import Config
 from gradlint.core.errors import AnalysisError, GradlintError, UsageError
-from gradlint.core.finding import Finding, Severity
+from gradlint.core.finding import Claim, Finding, Severity
 from gradlint.core.location import Location, Site
 from gradlint.core.report import ModelSummary, Report
 from gradlint.core.target import Target
@@ -164,6 +165,24 @@ def test_a_model_that_is_left_out_on_purpose_counts_no_more(pretend: Callable[[A
     report = check("a.py")
     assert (report.findings, report.skipped) == ((), ())
     assert len(report.suppressed) == 1
+
+
+def test_a_probe_that_is_stopped_leaves_what_was_predicted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class ProbeDies(PretendWorker):
+        def ask(self, request: Analyse) -> Result:
+            if request.settings.probe:
+                raise AnalysisError("the real backward pass took more than 60 s", stage="probe")
+            found = faulty(request.target)
+            claimed = tuple(replace(finding, claim=Claim("ratio")) for finding in found.findings)
+            return Result(replace(found, findings=claimed))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "Worker", ProbeDies)
+    write("a.py")
+    report = check("a.py", probe=True)
+    assert [f.verdict_reason for f in report.findings] == ["not probed: the real backward pass took more than 60 s"]
+    assert report.models[0].probed == "no: the real backward pass took more than 60 s"
+    assert report.skipped == ()
 
 
 @pytest.mark.parametrize(
