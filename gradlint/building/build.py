@@ -10,6 +10,7 @@ from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.guard import Guard, TooLargeError
 from gradlint.building.laws import read_values
 from gradlint.building.namespace import Namespace
+from gradlint.building.offline import NOTE, without_downloads
 from gradlint.building.sites import SiteRecorder, recording
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -36,7 +37,7 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
         namespace.sites = SiteRecorder(construct.__code__)
     sites = namespace.sites
     try:
-        with recording(sites, guard.count_unseen), guard:
+        with recording(sites, guard.count_unseen), without_downloads() as asked, guard:
             model = construct(target, namespace)
     except TooLargeError:
         return _build_large(target, namespace, sites)
@@ -46,11 +47,17 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
         raise
     if guard.exceeded:
         return _build_large(target, namespace, sites)
-    return describe(target, model, sites, namespace, guard.kinds)
+    return describe(target, model, sites, namespace, guard.kinds, notes=(NOTE,) if asked else ())
 
 
 def describe(
-    target: Target, model: nn.Module, sites: SiteRecorder, namespace: Namespace, kinds: dict[int, str]
+    target: Target,
+    model: nn.Module,
+    sites: SiteRecorder,
+    namespace: Namespace,
+    kinds: dict[int, str],
+    *,
+    notes: tuple[str, ...] = (),
 ) -> BuiltModel:
     """Everything known of a model that was built with real tensors."""
     if not model.training:
@@ -65,6 +72,7 @@ def describe(
         values=read_values(model, kinds),
         built=target.built,
         class_location=location,
+        notes=notes,
     )
 
 

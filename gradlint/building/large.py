@@ -15,6 +15,7 @@ from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.fake import Selective, fake_mode, make_fake
 from gradlint.building.laws import real_values
 from gradlint.building.namespace import Namespace
+from gradlint.building.offline import NOTE, without_downloads
 from gradlint.building.shadow import InitRecorder
 from gradlint.building.sites import SiteRecorder, recording
 from gradlint.core.location import Location
@@ -31,7 +32,13 @@ def build_large(
     """
     mode = fake_mode()
     recorder = InitRecorder()
-    with recording(sites), _sampled_initialisers(recorder), Selective(mode, recorder), recorder:
+    with (
+        recording(sites),
+        without_downloads() as asked,
+        _sampled_initialisers(recorder),
+        Selective(mode, recorder),
+        recorder,
+    ):
         model = construct(target, namespace)
     values, unknown = _values(model, recorder)
     make_fake(model, mode)
@@ -47,7 +54,7 @@ def build_large(
         fake_mode=mode,
         built=target.built,
         class_location=class_location(model),
-        notes=_notes(unknown, recorder),
+        notes=((NOTE,) if asked else ()) + _notes(unknown, recorder),
     )
 
 

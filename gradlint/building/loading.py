@@ -45,6 +45,8 @@ def load_module(path: str, root: str | None = None, *, source: str | None = None
         forget_modules(*_loaded.pop())
     _loaded.append((set(sys.modules), folders))
     name, outside = package_of(file)
+    if "site-packages" in file.parts and "." in name:
+        return _installed(path, tree, name, folders)
     try:
         return _execute(path, tree, name, folders, outside, stubbed=True)
     except AnalysisError:
@@ -80,6 +82,17 @@ def _execute(path: str, tree: ast.Module, name: str, folders: list[str], outside
         for statement in tree.body:
             _load_statement(namespace, statement)
     return namespace
+
+
+def _installed(path: str, tree: ast.Module, name: str, folders: list[str]) -> Namespace:
+    """A file of an installed package is imported as everybody imports it: to run it twice would register it twice."""
+    with as_script(Path(path), folders):
+        try:
+            module = importlib.import_module(name)
+        except BaseException as error:
+            doing = f"importing {name}"
+            raise analysis_error(error, stage="import", doing=doing, path=path, fallback=Location(path, 1)) from error
+    return Namespace(path, module, tree, folders, _future_flags(tree))
 
 
 def _free_name(name: str) -> str:
@@ -199,7 +212,16 @@ def _import_time_names(definition: ast.stmt) -> list[str]:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             names.append(node.id)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [
+                *node.args.posonlyargs,
+                *node.args.args,
+                *node.args.kwonlyargs,
+                node.args.vararg,
+                node.args.kwarg,
+            ]
             queue += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+            queue += [a.annotation for a in arguments if a is not None and a.annotation is not None]
+            queue += [node.returns] if node.returns is not None else []
         elif not isinstance(node, ast.Lambda):
             queue += list(ast.iter_child_nodes(node))
     return names

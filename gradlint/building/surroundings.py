@@ -43,10 +43,11 @@ def package_of(path: Path) -> tuple[str, Path]:
 
 
 def search_path(path: Path, root: str | None) -> list[str]:
-    """Folders that a user's file may import siblings from: its own, its package's parent, the repository's root."""
+    """Folders that a user's file may import siblings from: that of its outermost package (its own folder, where it is
+    in none), the repository's root, the working directory, and at last its own folder.
+    """
     _, outside = package_of(path)
-    own = [] if outside != path.parent else [path.parent]
-    folders = [*own, outside, path.parent, Path(root) if root else _repository(path), Path.cwd()]
+    folders = [outside, Path(root) if root else _repository(path), Path.cwd(), path.parent]
     return list(dict.fromkeys(str(folder.resolve()) for folder in folders))
 
 

@@ -1,12 +1,13 @@
 """Candidate models of a file: module classes, functions that return one, and names bound to one."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 
 from gradlint.core.target import TargetKind
 from gradlint.discovery.factories import factory_candidate, find_factories, find_instances
 from gradlint.discovery.modules import Definitions, definitions, has_method, is_known_model, module_classes
-from gradlint.discovery.names import Names
+from gradlint.discovery.names import Names, mentions
 from gradlint.discovery.signatures import signature, uses
 from gradlint.discovery.values import Candidate
 
@@ -21,7 +22,8 @@ def find_candidates(tree: ast.Module, names: Names) -> tuple[Candidate, ...]:
     classes = module_classes(defs, names)
     factories = find_factories(defs, classes, names)
     known = frozenset(classes) | frozenset(factories)
-    found = [_class_candidate(node, classes, defs, known, names) for node in classes.values()]
+    counts = Counter(mentions(tree))
+    found = [_class_candidate(node, classes, defs, known, names, counts) for node in classes.values()]
     found += [factory_candidate(node, classes, known) for node in factories.values()]
     found += find_instances(tree, known, names)
     return tuple(sorted(found, key=lambda candidate: candidate.line))
@@ -49,6 +51,7 @@ def _class_candidate(
     defs: Definitions,
     known: frozenset[str],
     names: Names,
+    counts: Counter[str],
 ) -> Candidate:
     lineage = list(_ancestors(node, classes))
     constructor = next((method for ancestor in lineage if (method := _method(ancestor, "__init__"))), None)
@@ -64,6 +67,7 @@ def _class_candidate(
         bases=tuple(ancestor.name for ancestor in lineage[1:]),
         runs=_runs(lineage, classes, names),
         config=_config(constructor, required, defs),
+        mentioned=counts[node.name] > sum(name == node.name for name in mentions(node)),
     )
 
 

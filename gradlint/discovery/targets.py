@@ -84,7 +84,14 @@ def _wanted(candidate: Candidate, scan: FileScan) -> bool:
         return not candidate.required or _harvested(candidate, scan) is not None
     if candidate.kind is TargetKind.INSTANCE:
         return not _stands_for_class(candidate, scan)
-    return not _only_as_instances(candidate, scan) and not _is_block(candidate, scan)
+    if _only_as_instances(candidate, scan) or _is_block(candidate, scan):
+        return False
+    return not candidate.required or bool(candidate.config) or _is_built(candidate, scan) or not candidate.mentioned
+
+
+def _is_built(candidate: Candidate, scan: FileScan) -> bool:
+    """Whether the file calls it anywhere, be it with arguments that cannot be read."""
+    return any(made.candidate == candidate.name for made in scan.constructions)
 
 
 def _is_block(candidate: Candidate, scan: FileScan) -> bool:

@@ -26,6 +26,8 @@ class Candidate:
     """False for classes without a forward of their own or inherited: abstract bases and containers."""
     config: str = ""
     """Expression for the only required argument where the file defines a configuration class for it, else empty."""
+    mentioned: bool = False
+    """Classes only: whether code of the file outside its own class statement names it."""
     returns: str = ""
     """The candidate that this one only calls: a factory without arguments, an instance with any; both are one model."""
 

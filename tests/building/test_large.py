@@ -113,7 +113,7 @@ def test_everything_is_fake_and_has_its_place(pair: tuple[BuiltModel, BuiltModel
 
 def test_inputs_are_found_under_the_fake_mode(pair: tuple[BuiltModel, BuiltModel]) -> None:
     fed = feed(pair[0])
-    assert fed.described == "(8, 32, 384) float32"
+    assert fed.described == "(32, 8, 384) float32"
     assert isinstance(fed.args[0], FakeTensor)
     assert fed.args[0].fake_mode is pair[0].fake_mode
 

@@ -21,7 +21,7 @@ from gradlint.core.target import InputSpec
 _MOST_TRIALS = 60
 _LONGEST_SEARCH = 10.0
 """Seconds after which no further inputs are tried."""
-_MOST_ELEMENTS = 8_000_000
+_MOST_ELEMENTS = 10_000_000
 """Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
 _LARGEST_IMAGE = 256
@@ -121,16 +121,19 @@ class _Search:
 
     def _enlarged(self, proposal: Proposal, trial: Trial, source: str) -> Proposal:
         """A larger image where the last maps are too small for statistics over them, if the model takes one."""
-        side = trial.smallest_map
-        if side is None or side >= _SMALLEST_MAP or not source.startswith("derived"):
-            return proposal
-        first = proposal[0]
-        size = first.shape[-1] * -(-_SMALLEST_MAP // max(side, 1))
-        if len(first.shape) != 4 or size > _LARGEST_IMAGE:
-            return proposal
-        larger = (replace(first, shape=(*first.shape[:2], size, size)), *proposal[1:])
-        again = self._try(larger)
-        return larger if again is not None and again.ok else proposal
+        for _ in range(2):
+            side, first = trial.smallest_map, proposal[0] if proposal else None
+            if side is None or side >= _SMALLEST_MAP or first is None or not source.startswith("derived"):
+                break
+            size = first.shape[-1] * -(-_SMALLEST_MAP // max(side, 1))
+            if len(first.shape) != 4 or size > _LARGEST_IMAGE:
+                break
+            larger = (replace(first, shape=(*first.shape[:2], size, size)), *proposal[1:])
+            again = self._try(larger)
+            if again is None or not again.ok:
+                break
+            proposal, trial = larger, again
+        return proposal
 
     def _fed(self, proposal: Proposal, source: str) -> Fed:
         args, kwargs = make(proposal, self.built, self.hints)

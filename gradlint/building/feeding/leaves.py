@@ -9,12 +9,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.hints import SMALLEST_BATCH, Hints
 from gradlint.core.target import InputSpec
 
-_SIZES_2D = (32, 64, 28, 224, 128)
+_SIZES_2D = (32, 64, 28, 128, 224, 256, 299)
 _SIZES_1D = (64, 128, 256, 1024, 16000)
-_SIZES_3D = (16, 32, 64)
+_SIZES_3D = (16, 32)
 
 
 def entry_leaves(module: nn.Module, limit: int = 8) -> list[nn.Module]:
@@ -111,6 +111,10 @@ def _maps(channels: int, dims: int, hints: Hints, *, generator: bool = False) ->
         sizes = (1, 4, *sizes)
     for size in dict.fromkeys(sizes):
         yield InputSpec((hints.batch, channels, *(size,) * dims))
+    if dims == 3:  # films have larger frames than they are long
+        yield InputSpec((hints.batch, channels, 16, 112, 112))
+        yield InputSpec((SMALLEST_BATCH, channels, 16, 224, 224))
+        yield InputSpec((hints.batch, channels, 64, 64, 64))
     if generator:
         yield InputSpec((hints.batch, channels))
 

@@ -1,7 +1,8 @@
 """Try a forward, and learn from how it fails."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,10 @@ class Trial:
     """Smallest side of the feature maps that convolutions gave (layers that span or see a single point left out)."""
     stack: list[tuple[nn.Module, tuple[int, ...]]] = field(default_factory=list)
 
+    def note_map(self, side: int) -> None:
+        """Note the smaller side of a feature map."""
+        self.smallest_map = side if self.smallest_map is None else min(self.smallest_map, side)
+
     @property
     def ok(self) -> bool:
         """Whether the forward ran to its end."""
@@ -42,7 +47,7 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     after = register_module_forward_hook(lambda module, inputs, output: _leave(trial, module, inputs, output))
     mode = built.fake_mode if built.fake_mode is not None else nullcontext()
     try:
-        with undisturbed(built.model, training=True), torch.no_grad(), mode:
+        with undisturbed(built.model, training=True), torch.no_grad(), mode, _quiet():
             built.model(*args, **kwargs)
     except KeyboardInterrupt:
         raise
@@ -57,6 +62,17 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     return trial
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A trial that fails is no news: torch logs the failures of fake tensors as errors."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
+
+
 def _shape(inputs: tuple[Any, ...]) -> tuple[int, ...]:
     first = next((value for value in inputs if isinstance(value, torch.Tensor)), None)
     return tuple(first.shape) if first is not None else ()
@@ -65,11 +81,14 @@ def _shape(inputs: tuple[Any, ...]) -> tuple[int, ...]:
 def _leave(trial: Trial, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
     if trial.stack:
         trial.stack.pop()
-    if not isinstance(module, _ConvNd) or len(module.kernel_size) != 2 or not isinstance(output, torch.Tensor):
+    if not isinstance(output, torch.Tensor) or output.dim() != 4:
+        return
+    if isinstance(module, nn.LayerNorm) and min(output.shape[1:3]) > 1:  # (B, H, W, C); a single point was pooled
+        trial.note_map(min(output.shape[1:3]))
+    if not isinstance(module, _ConvNd):
         return
     sides = _shape(inputs)[-2:]
     padding = module.padding if isinstance(module.padding, tuple) else (0, 0)
     spans = any(k >= side + 2 * pad for k, side, pad in zip(module.kernel_size, sides, padding, strict=False))
     if not spans and not module.transposed:
-        side = min(output.shape[-2:])
-        trial.smallest_map = side if trial.smallest_map is None else min(trial.smallest_map, side)
+        trial.note_map(min(output.shape[-2:]))
