@@ -29,7 +29,8 @@ def pull_back(
     if not outputs or not targets:
         return [None] * len(targets)
     with torch._C.DisableTorchFunction():
-        total = torch.stack([_inner(t, c).to(outputs[0].device) for t, c in zip(outputs, given, strict=True)]).sum()
+        products = [_inner(t, c).to(outputs[0].device) for t, c in zip(outputs, given, strict=True)]
+        total = torch.stack(products).sum()
         return list(torch.autograd.grad(total, targets, retain_graph=retain_graph, allow_unused=True))
 
 
@@ -37,4 +38,4 @@ def _inner(tensor: torch.Tensor, cotangent: torch.Tensor) -> torch.Tensor:
     """Real inner product; its gradient at `tensor` is the cotangent."""
     if tensor.is_complex():
         tensor, cotangent = torch.view_as_real(tensor), torch.view_as_real(cotangent)
-    return (tensor * cotangent).sum(dtype=torch.float64)
+    return (tensor * cotangent).sum().float()

@@ -216,7 +216,7 @@ def _as_gated(copy: _Copy, node: fx.Node, kind: str, seed: int) -> bool:
         name = f"_edit_{node.name}_{index}"
         values = torch.empty(shape[0] * gates, *shape[1:])
         values.uniform_(-1 / math.sqrt(shape[0]), 1 / math.sqrt(shape[0]), generator=generator)
-        copy.parameters[name] = values
+        copy.parameters[name] = values.to(copy.source.model.get_parameter(str(weight.target)))
         with copy.graph.inserting_before(node):
             fresh.append(copy.graph.create_node("get_attr", name, name=name.lstrip("_")))
     states: Any = [state, copy.insert(node, torch.zeros_like, state)] if kind == "lstm" else state

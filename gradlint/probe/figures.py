@@ -5,13 +5,26 @@ import math
 import torch
 
 
+def widened(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in double precision, on the CPU where its device has none."""
+    return _reachable(tensor).to(_wide(tensor))
+
+
 def norm(tensor: torch.Tensor) -> float:
     """Euclidean norm over all elements, summed in double precision; sparse gradients count their values."""
-    values = tensor.detach()
+    values = _reachable(tensor)
     if values.layout is not torch.strided:
         values = values.coalesce().values() if values.layout is torch.sparse_coo else values.to_dense()
-    wide = torch.complex128 if values.is_complex() else torch.float64
-    return float(torch.linalg.vector_norm(values, dtype=wide))
+    return float(torch.linalg.vector_norm(values, dtype=_wide(values)))
+
+
+def _reachable(tensor: torch.Tensor) -> torch.Tensor:
+    """Detached, and on a device that knows double precision."""
+    return tensor.detach().cpu() if tensor.device.type == "mps" else tensor.detach()
+
+
+def _wide(tensor: torch.Tensor) -> torch.dtype:
+    return torch.complex128 if tensor.is_complex() else torch.float64
 
 
 def rms(tensor: torch.Tensor) -> float:
@@ -38,7 +51,7 @@ def sample_correlation(x: torch.Tensor, batch: int) -> float | None:
     dim = next((d for d, size in enumerate(x.shape) if size == batch), None)
     if dim is None or batch < 2 or x.is_complex():
         return None
-    rows = x.double().movedim(dim, 0).reshape(batch, -1)
+    rows = widened(x).movedim(dim, 0).reshape(batch, -1)
     rows = rows - rows.mean()
     own = float(rows.pow(2).mean())
     cross = float((rows.sum(0).pow(2) - rows.pow(2).sum(0)).mean()) / (batch * (batch - 1))

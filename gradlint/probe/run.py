@@ -16,7 +16,7 @@ from gradlint.probe.figures import decades, norm, rms, sample_correlation
 from gradlint.tracing.dropout import without_dropout
 from gradlint.tracing.leaves import first_floating, output_leaves, tensors
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through
+from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through, uncompiled
 from gradlint.tracing.preserve import preserved, random_state
 from gradlint.tracing.reach import leaves_of
 
@@ -147,6 +147,7 @@ def measuring(model: nn.Module, seed: int, inputs: Any = ()) -> Iterator[Names]:
         model.train()
         stack.enter_context(without_dropout(model, backups.before_write))
         stack.enter_context(no_checkpoints())
+        stack.enter_context(uncompiled())
         stack.enter_context(autograd_functions(_through_checkpoints))
         stack.enter_context(torch.enable_grad())
         yield names_of(model)

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gradlint.core.flow import Flow, TimeFlow
 from gradlint.probe.backward import cotangents, pull_back
-from gradlint.probe.figures import norm, rms
+from gradlint.probe.figures import norm, rms, widened
 from gradlint.probe.run import as_args, measuring
 from gradlint.tracing.leaves import first_floating, is_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
@@ -180,7 +180,8 @@ def _fused(path: str, module: nn.RNNBase, inputs: Any, state: Any, seed: int) ->
 
     Of a bidirectional one the forward direction of its first layer is unrolled.
     """
-    cell, x = _as_cell(module), _sequence(module, inputs)
+    x = _sequence(module, inputs)
+    cell = _as_cell(module).to(x)
     hidden: Any = None
     if state is not None and not module.bidirectional:
         hidden = map_tensors(state, lambda t: (t if t.dim() == 3 else t[:, None]).to(x))
@@ -219,8 +220,7 @@ def _as_cell(module: nn.RNNBase) -> nn.RNNBase:
     options: dict[str, Any] = {"proj_size": module.proj_size} if module.proj_size else {}
     layers = 1 if module.bidirectional else module.num_layers
     cell = kinds[module.mode](module.input_size, module.hidden_size, layers, bias=module.bias, **options)
-    device = next(module.parameters()).device
-    cell = cell.to(device=device, dtype=torch.float64).requires_grad_(False)
+    cell = cell.to(torch.float64).requires_grad_(False)
     with torch.no_grad():
         for name, parameter in cell.named_parameters():
             parameter.copy_(getattr(module, name))
@@ -230,8 +230,8 @@ def _as_cell(module: nn.RNNBase) -> nn.RNNBase:
 def _sequence(module: nn.RNNBase, inputs: Any) -> torch.Tensor:
     """The recurrence's input as `[T, B, F]` in double precision."""
     if isinstance(inputs, PackedSequence):
-        return pad_packed_sequence(inputs)[0].detach().double()
-    x: torch.Tensor = inputs.detach().double()
+        return widened(pad_packed_sequence(inputs)[0])
+    x = widened(inputs)
     if x.dim() == 2:
         return x[:, None]
     return x.transpose(0, 1) if module.batch_first else x

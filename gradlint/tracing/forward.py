@@ -16,7 +16,7 @@ from gradlint.tracing.frames import error_location
 from gradlint.tracing.leaves import named_tensors, output_leaves, tensors
 from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints
+from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints, uncompiled
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
 from gradlint.tracing.prune import without_idle_buffers
 from gradlint.tracing.reach import reachable
@@ -42,8 +42,11 @@ def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
             backups.keep(tensor)
         for name, tensor in input_tensors(model, fed):
             recorder.feed(name, tensor)
-        result = _recorded(recorder, model, fed, built)
-        return _graph(recorder, known, model, result, built)
+        try:
+            result = _recorded(recorder, model, fed, built)
+            return _graph(recorder, known, model, result, built)
+        finally:
+            recorder.release()
 
 
 def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel) -> Any:
@@ -53,6 +56,7 @@ def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel)
             stack.enter_context(drop_modules_in_eval(model))
             stack.enter_context(builtins_only())
             stack.enter_context(no_checkpoints())
+            stack.enter_context(uncompiled())
             stack.enter_context(module_calls(recorder.module))
             stack.enter_context(autograd_functions(recorder.custom_function))
             stack.enter_context(recorder)

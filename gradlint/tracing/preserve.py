@@ -10,6 +10,16 @@ import torch
 from torch import nn
 
 
+def storage_of(tensor: torch.Tensor) -> torch.UntypedStorage | None:
+    """The memory of a tensor; None for those that have none of their own (sparse, nested, under `vmap`)."""
+    if tensor.layout is not torch.strided:
+        return None
+    try:
+        return tensor.untyped_storage()
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
 class Backups:
     """Contents of storages that a forward pass may write, copied before they are written."""
 
@@ -19,20 +29,20 @@ class Backups:
 
     def watch(self, tensor: torch.Tensor) -> None:
         """Mark a tensor whose memory is to be kept if something is about to write it (see `before_write`)."""
-        if tensor.layout is torch.strided:
-            self._watched.add(tensor.untyped_storage()._cdata)
+        storage = storage_of(tensor)
+        if storage is not None:
+            self._watched.add(storage._cdata)
 
     def before_write(self, tensor: torch.Tensor) -> None:
         """Copy the memory of a watched tensor, or of a view of one."""
-        if tensor.layout is torch.strided and tensor.untyped_storage()._cdata in self._watched:
+        storage = storage_of(tensor)
+        if storage is not None and storage._cdata in self._watched:
             self.keep(tensor)
 
     def keep(self, tensor: torch.Tensor) -> None:
         """Copy the whole storage that `tensor` lies in, once. Fake and sparse tensors have none to copy."""
-        if tensor.layout is not torch.strided:
-            return
-        storage = tensor.untyped_storage()
-        if storage.device.type != "meta" and storage._cdata not in self._copies:
+        storage = storage_of(tensor)
+        if storage is not None and storage.device.type != "meta" and storage._cdata not in self._copies:
             copy = torch.UntypedStorage(storage.nbytes(), device=storage.device)  # type: ignore[no-untyped-call]
             self._copies[storage._cdata] = (storage, copy.copy_(storage))
 
@@ -53,7 +63,10 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
     modules = list(model.modules())
     attributes = [(module, dict(module.__dict__)) for module in modules]
     tables = [
-        (table, dict(table)) for module in modules for table in (module._parameters, module._buffers, module._modules)
+        (table, dict(table))
+        for module in modules
+        for table in (module._parameters, module._buffers, module._modules)
+        if isinstance(table, dict)  # a scripted module shows wrappers that cannot be written
     ]
     grads = [(parameter, parameter.grad) for parameter in model.parameters()]
     backups = Backups()

@@ -57,6 +57,11 @@ class Recorder(TorchFunctionMode):
         self._by_grad_fn: dict[Any, fx.Node] = {}
         self._own: set[int] = set()
 
+    def release(self) -> None:
+        """Let go of all tensors of the pass; the graph stays."""
+        self.values.clear()
+        self._by_grad_fn.clear()
+
     # ---- the world around a call
 
     def place(self) -> Place:

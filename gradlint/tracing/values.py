@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
+from gradlint.tracing.preserve import storage_of
+
 
 def storage_key(tensor: torch.Tensor) -> int:
     """Identity of the memory that a tensor lies in; views share it. Tensors without a storage stand for themselves."""
-    if tensor.layout is not torch.strided:
-        return id(tensor)
-    return int(tensor.untyped_storage()._cdata)
+    storage = storage_of(tensor)
+    return id(tensor) if storage is None else int(storage._cdata)
 
 
 @dataclass(slots=True)
@@ -50,6 +51,12 @@ class Values:
         self._constants: dict[int, list[Entry]] = {}
         self._make_constant = make_constant
         self._make_update = make_update
+
+    def clear(self) -> None:
+        """Let go of all tensors."""
+        self._entries.clear()
+        self._storages.clear()
+        self._constants.clear()
 
     def find(self, tensor: torch.Tensor) -> Entry | None:
         """The entry of a tensor object, if it has been seen."""
@@ -98,6 +105,7 @@ class Values:
             entry.node = None  # a constant written by constants: its node would hold the old content
         if entry.node is None:
             entry.node = self._make_constant(tensor)
+            entry.dependent = entry.node.op == "call_function"  # a stranger, not a constant
         if stale and storage.writer is not None:
             entry.node = self._make_update(entry.node, storage.writer, tensor)
             entry.dependent = True

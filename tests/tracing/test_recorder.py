@@ -1,6 +1,7 @@
 """What one forward pass leaves in the graph."""
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -336,3 +337,68 @@ def test_outputs_are_the_floating_leaves_once_without_caches(record: Any) -> Non
         "past_key_values": ["Tensor"],
         "cache": "DynamicCache",
     }
+
+
+def test_vmap_is_survived(record: Any) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.vmap(lambda row: self.a(row).tanh())(x) + 1
+
+    graph = record(Model(), torch.randn(4, 3))
+
+    assert graph.reachable == {"a.weight", "a.bias"}
+    assert graph.view.outputs == ("add",)
+
+
+def test_compiled_modules_are_seen_through(record: Any) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(3, 3)
+            self.inner = torch.compile(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), backend="eager")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(self.a(x))
+
+    graph = record(Model(), torch.randn(4, 3))
+
+    assert ops(graph) == ["linear", "linear", "relu"]
+    assert len(graph.reachable) == 4
+
+
+def test_sparse_operands(record: Any) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 2))
+
+        def forward(self, x: torch.Tensor, adjacency: torch.Tensor) -> torch.Tensor:
+            return torch.sparse.mm(adjacency, x @ self.weight)
+
+    graph = record(Model(), torch.randn(4, 3), torch.eye(4).to_sparse())
+
+    assert ops(graph)[0] == "matmul"
+    assert graph.reachable == {"weight"}
+
+
+def test_a_scripted_module_is_opaque(record: Any) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(3, 3)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.inner = torch.jit.trace(nn.Sequential(nn.Linear(3, 3), nn.ReLU()), torch.randn(2, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(self.a(x)) * 2
+
+    graph = record(Model(), torch.randn(2, 3))
+
+    assert ops(graph) == ["linear", "opaque", "mul"]
+    assert "linear" in only(graph, "opaque").inputs
+    assert len(graph.reachable) == 4
