@@ -6,8 +6,8 @@ from enum import Enum
 
 from gradlint.api import Edit, RuleContext
 from gradlint_rules._figures import ChainFigures, Loss, chain_figures
-from gradlint_rules._paths import Skeleton, is_layer, skeleton
-from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, skip_edit, trouble
+from gradlint_rules._paths import Skeleton, skeleton, weights_of
+from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
 from gradlint_rules.thresholds import (
     DRIFT,
     EXPLODED,
@@ -115,8 +115,8 @@ def suited(figures: ChainFigures) -> tuple[str, ...]:
 
 
 def unskipped(bones: Skeleton) -> int:
-    """Layers on the shortest way through the model."""
-    return bones.shortest(lambda node: is_layer(bones.graph, node))
+    """Layers on the shortest way through the model (recurrent operators are not counted: time is not depth)."""
+    return bones.shortest(lambda node: bool(weights_of(bones.graph, node)))
 
 
 def _gain_matters(bones: Skeleton, figures: ChainFigures) -> bool:
@@ -126,7 +126,7 @@ def _gain_matters(bones: Skeleton, figures: ChainFigures) -> bool:
 
 def _left(ctx: RuleContext, bones: Skeleton, figures: ChainFigures, edit: Edit) -> float:
     changed = after(ctx, bones, figures, edit)
-    return trouble(changed) if changed is not None else float("inf")
+    return remaining(figures, changed) if changed is not None else math.inf
 
 
 def _saturated(figures: ChainFigures) -> bool:

@@ -10,7 +10,10 @@ CONTRACTIONS = MAPS | {"bilinear", "addmm", "matmul", "mm", "bmm", "baddbmm", "e
 NORMS = frozenset(
     {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize", "local_response_norm"}
 )
-RECURRENT = frozenset({"rnn_tanh", "rnn_relu", "lstm", "gru"})
+RECURRENT = frozenset(
+    {"rnn_tanh", "rnn_relu", "lstm", "gru", "rnn_tanh_cell", "rnn_relu_cell", "lstm_cell", "gru_cell"}
+)
+
 DROPOUT = frozenset({"dropout", "alpha_dropout", "feature_dropout", "dropout1d", "dropout2d", "dropout3d"})
 _VIEWS = frozenset({"reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as"})
 _COPIES = frozenset({"contiguous", "clone", "to", "type_as", "positive", "identity", "alias"})

@@ -1,5 +1,6 @@
 """Remedies tried by what-if: what is left of a chain's starvation or growth after each."""
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -8,6 +9,7 @@ from gradlint_rules._figures import ChainFigures, chain_figures
 from gradlint_rules._operators import NORMS
 from gradlint_rules._paths import Skeleton, is_layer
 from gradlint_rules._wording import ranked, signed_number
+from gradlint_rules.thresholds import EXPLODED, STARVED
 
 
 def after(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edit: Edit) -> ChainFigures | None:
@@ -24,21 +26,29 @@ def trouble(figures: ChainFigures) -> float:
     return max(0.0, figures.starvation, figures.growth)
 
 
+def remaining(figures: ChainFigures, changed: ChainFigures) -> float:
+    """What is left of a chain's trouble, on the side where it lay; infinite where an edit trades it for the other."""
+    if figures.starvation >= figures.growth:
+        return max(0.0, changed.starvation) if changed.growth < EXPLODED else math.inf
+    return max(0.0, changed.growth) if changed.starvation < STARVED else math.inf
+
+
 def tried(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edits: Iterable[Edit]) -> tuple[Remedy, ...]:
     """Those edits that help, best first, each with what is left after it in words."""
     found = []
     for edit in edits:
         left = after(ctx, skeleton, figures, edit)
-        if left is None or trouble(left) >= trouble(figures) - 1.0:
+        if left is None or remaining(figures, left) >= trouble(figures) - 1.0:
             continue
-        value = -left.starvation if left.starvation >= left.growth else left.growth
+        rest = remaining(figures, left)
+        value = -rest if figures.starvation >= figures.growth else rest
         flow = ctx.what_if(edit)
         remedy = Remedy(
             edit.text,
-            "a healthy gradient" if trouble(left) < 1.0 else f"{signed_number(value)} decades",
+            "a healthy gradient" if rest < 1.0 else f"{signed_number(value)} decades",
             attenuation=flow.attenuation if flow is not None else None,
         )
-        found.append((trouble(left), remedy))
+        found.append((rest, remedy))
     return ranked(found)
 
 

@@ -6,7 +6,7 @@ from gradlint.api import Cause, Claim, Edit, EditKind, Finding, Rule, RuleContex
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._remedies import norm_edit
-from gradlint_rules._time import nodes_of, weights_in
+from gradlint_rules._time import nodes_of, orthogonal_remedy, weights_in
 from gradlint_rules._wording import change, counted, decades, sites_of
 from gradlint_rules.thresholds import DIVERGES, EXPLODED
 
@@ -129,6 +129,7 @@ class Normed(nn.Module):
                 "gain_per_step": time.gain,
                 "steps": time.steps,
             },
+            remedies=orthogonal_remedy(ctx, time),
             attributed=nodes,
             claim=claim,
         )

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable
 
-from gradlint.api import Cause, Claim, Edit, EditKind, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
-from gradlint_rules._paths import through_layout
-from gradlint_rules._time import nodes_of
+from gradlint.api import Cause, Claim, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
+from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy
 from gradlint_rules._wording import decades, sites_of
 from gradlint_rules.thresholds import GATE_CLOSED, TIME_LOSS
-
-_GATED = ("lstm", "gru")
 
 
 class RecurrentHorizon(Rule):
@@ -83,33 +80,37 @@ if __name__ == "__main__":
     )
 
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
-        """One finding per recurrence whose horizon is too near."""
+        """One finding per recurrence whose horizon is too near (the modules of one loop are one recurrence)."""
         limit = float(ctx.options.get("decades", TIME_LOSS))
+        loops: list[TimeFlow] = []
         for time in ctx.flow.times:
             lost = -time.gain * (time.steps - 1)
             if lost < limit:
                 left = decades(max(0.0, lost), signed=False)
                 ctx.near_miss(f"{time.module}: the gradient loses {left} over {time.steps} steps (limit {limit:g})")
-            elif time.cell in _GATED and -time.gain < GATE_CLOSED:
-                ctx.near_miss(f"{time.module}: {time.cell} gates at their defaults; training opens them")
-            else:
+            elif is_gated(ctx, time) and -time.gain < GATE_CLOSED:
+                ctx.near_miss(
+                    f"{time.module}: gates at their defaults, {decades(time.gain)} per step; training opens them"
+                )
+            elif not any(_same_loop(time, other) for other in loops):
+                loops += [time] if time.cell == "loop" else []
                 yield self._finding(ctx, time, lost, limit)
 
     def _finding(self, ctx: RuleContext, time: TimeFlow, lost: float, limit: float) -> Finding:
         nodes = nodes_of(ctx, time)
         horizon = time.horizon(limit)
-        every_step = _answers_each_step(ctx, time, nodes)
-        gates = " with closed gates" if time.cell in _GATED else ""
+        gates = " with closed gates" if is_gated(ctx, time) else ""
+        survives = f"its gradient survives only {horizon:.0f} of them"
         return Finding(
             code=self.code,
             name=self.name,
-            severity=Severity.INFO if every_step else Severity.WARNING,
-            message=f"runs over {time.steps} steps{gates}, but its gradient survives only {horizon:.0f}",
+            severity=Severity.INFO if _answers_each_step(ctx, time) else Severity.WARNING,
+            message=f"{time.module or 'the recurrence'} runs over {time.steps} steps{gates}, but {survives}",
             sites=sites_of(ctx, nodes, f"each step back multiplies the gradient by {10**time.gain:.2f}"),
             module=time.module,
             cause=Cause.RECURRENCE,
             predicted={
-                "summary": f"∂L/∂h {decades(-lost)} over {time.steps} steps; horizon {horizon:.0f} steps",
+                "summary": f"∂L/∂h {decades(-lost)} over {time.steps} steps; a thousandth is left after {horizon:.0f}",
                 "time_loss": lost,
                 "gain_per_step": time.gain,
                 "horizon": horizon,
@@ -117,28 +118,22 @@ if __name__ == "__main__":
             },
             remedies=_remedies(ctx, time),
             attributed=nodes,
-            claim=Claim("time-loss", time.module, predicted=lost, threshold=limit / 2),
+            claim=Claim("time-loss", time.module, predicted=lost, threshold=0.75 * limit),
         )
 
 
+def _same_loop(one: TimeFlow, other: TimeFlow) -> bool:
+    return one.steps == other.steps and abs(one.gain - other.gain) < 0.02
+
+
 def _remedies(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
-    """Gated cells, each with the loss over the same steps that it is predicted to have."""
-    found = []
-    for detail in () if time.cell in _GATED else _GATED:
-        flow = ctx.what_if(Edit(EditKind.GATED, f"nn.{detail.upper()}", nodes=(time.name,), detail=detail))
-        after = next((t for t in flow.times if t.module == time.module), None) if flow is not None else None
-        if after is not None and after.gain > time.gain:
-            left = -after.gain * (after.steps - 1)
-            found.append(Remedy(f"nn.{detail.upper()} instead", f"{decades(-left)} over the same steps"))
-    return tuple(found) or (Remedy("nn.LSTM or nn.GRU instead", "gates that carry the gradient through time"),)
+    """Orthogonal recurrent weights, where they are predicted to help; gates, which training can open."""
+    found = orthogonal_remedy(ctx, time)
+    gates = "open its forget gates with a bias of 2 or more" if is_gated(ctx, time) else "nn.LSTM or nn.GRU instead"
+    return (*found, Remedy(gates, "a way through time that training can open"))
 
 
-def _answers_each_step(ctx: RuleContext, time: TimeFlow, nodes: tuple[str, ...]) -> bool:
+def _answers_each_step(ctx: RuleContext, time: TimeFlow) -> bool:
     """Whether the model's output has an entry for every time step."""
-    shapes = [ctx.graph.nodes[through_layout(ctx.graph, name)].shape or () for name in ctx.graph.outputs]
-    fused = any(
-        ctx.graph.nodes[name].op.startswith("rnn") and not ctx.graph.nodes[name].op.endswith("cell") for name in nodes
-    )
-    if fused or time.cell == "loop":
-        return any(time.steps in shape[:-1] for shape in shapes)
-    return False
+    shapes = [ctx.graph.nodes[name].shape or () for name in ctx.graph.outputs]
+    return any(time.steps in shape[:-1] for shape in shapes)

@@ -8,8 +8,7 @@ from gradlint_rules._wording import counted
 
 
 class UnreachableParameter(Rule):
-    """A trainable parameter gets no gradient, ever: its layer is never used, or its result is cut off from the
-    output.
+    """A trainable parameter gets no gradient, ever: its layer is never used, or its result is cut off.
 
     ## What it does
     Follows the gradient from the outputs back to every parameter with `requires_grad`. Reported are those that it
@@ -22,7 +21,7 @@ class UnreachableParameter(Rule):
     that you designed does not take part in it.
 
     ## Source
-    PyTorch forums and issue tracker: "find_unused_parameters", "grad is None".
+    PyTorch forums: "find_unused_parameters", "grad is None".
 
     ## Known limits
     Left alone, because they may be meant: parameters with `requires_grad=False`, layers that run under
@@ -102,18 +101,17 @@ class StraightThrough(nn.Module):
     )
 
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
-        """One finding per topmost module none of whose parameters can be reached."""
+        """One finding for all that is cut off, one per line for what is never used."""
         lost = {p.name: p for p in ctx.parameters.values() if p.requires_grad and not p.reachable}
         if not lost or len(lost) == len(ctx.parameters):
             return
         usage = Usage(ctx)
-        meant = {name for name, parameter in lost.items() if usage.is_meant(parameter)}
-        for name in sorted(meant):
-            ctx.near_miss(f"{name} gets no gradient, but that seems to be meant")
         groups: dict[Location, list[ParameterInfo]] = {}
         for name, parameter in lost.items():
             place = usage.place(parameter)
-            if name not in meant and place is not None:
+            if place is None or usage.is_meant(parameter):
+                ctx.near_miss(f"{name} gets no gradient, but that seems to be meant")
+            else:
                 groups.setdefault(place, []).append(parameter)
         yield from _merged(ctx, self, groups)
 
@@ -132,8 +130,7 @@ def _merged(ctx: RuleContext, rule: Rule, groups: Mapping[Location, list[Paramet
 def _finding(ctx: RuleContext, rule: Rule, place: Location, parameters: list[ParameterInfo], why: str) -> Finding:
     module = parameters[0].module
     owner = module if len({p.module for p in parameters}) == 1 else module.split(".")[0]
-    elements = sum(p.numel for p in parameters)
-    names = tuple(p.name for p in parameters)
+    elements, names = sum(p.numel for p in parameters), tuple(p.name for p in parameters)
     return Finding(
         code=rule.code,
         name=rule.name,
