@@ -58,7 +58,9 @@ def _backward(run: Propagation) -> None:
             single = modes(alike(signal.dims), "output", node.name)
             cotangents.append(full if signal.x.shape[1] > 1 else single)
     if tensors:
-        torch.autograd.backward(tensors, cotangents)
+        # of a scalar: torch.autograd imports sympy as soon as it is handed gradients of its own
+        parts = [(tensor * cotangent).sum() for tensor, cotangent in zip(tensors, cotangents, strict=True)]
+        torch.autograd.backward(torch.stack(parts).sum())
 
 
 def _outputs(run: Propagation) -> list[fx.Node]:

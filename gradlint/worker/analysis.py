@@ -101,17 +101,14 @@ def examine_built(
     """Feed (unless inputs are given), trace and propagate a built model; raises AnalysisError."""
     with stage("build", target, on_stage):
         require_finite(built)
-    graph: ModelGraph | None = None
     if fed is None:
         try:
             with stage("feed", target, on_stage):
                 fed = building.feed(built)
         except AnalysisError as unfed:
-            graph = _without_inputs(target, built, unfed, on_stage)
-    if graph is None:
-        assert fed is not None
-        with stage("trace", target, on_stage):
-            graph = tracing.trace(built, fed)
+            return _examine_unfed(target, built, scan, unfed, on_stage)
+    with stage("trace", target, on_stage):
+        graph = tracing.trace(built, fed)
     with stage("propagate", target, on_stage):
         flow = propagation.propagate(graph, built.values)
     return Examined(target, built, graph, flow, fed, scan)
@@ -138,13 +135,18 @@ def _namespace(path: str, source: str) -> Namespace:
     return _namespaces[key]
 
 
-def _without_inputs(target: Target, built: BuiltModel, unfed: AnalysisError, on_stage: OnStage) -> ModelGraph:
-    """Trace symbolically; where that fails too, the missing inputs are what the user must hear of."""
+def _examine_unfed(
+    target: Target, built: BuiltModel, scan: FileScan | None, unfed: AnalysisError, on_stage: OnStage
+) -> Examined:
+    """Trace symbolically; where that leads nowhere, the missing inputs are what the user must hear of."""
     try:
         with stage("trace", target, on_stage):
-            return tracing.trace_symbolically(built)
+            graph = tracing.trace_symbolically(built)
+        with stage("propagate", target, on_stage):
+            flow = propagation.propagate(graph, built.values)
     except AnalysisError:
         raise unfed from None
+    return Examined(target, built, graph, flow, None, scan)
 
 
 def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
