@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, default_dims, dim
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal, emit, mapped
 from gradlint.propagation.weights import Weight, drawn, spread
@@ -40,6 +42,11 @@ class Propagation:
     elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
     times: list[Any] = field(default_factory=list)
     signals: dict[str, Signal] = field(default_factory=dict)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        """Where on its maps the energy lies."""
+        return Profiles.of(self.graph.graph)
 
     # ---- forward
 

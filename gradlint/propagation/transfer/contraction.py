@@ -50,6 +50,10 @@ class Taps:
             pairs / (n_in * (n_in - 1)) if n_in > 1 else gain,
         )
 
+    def weighted(self, forward: float, backward: float) -> "Taps":
+        """Corrected for energy that lies unevenly on the maps."""
+        return Taps(self.valid * forward, self.both * forward, self.gain * backward, self.gain_both * backward)
+
     @property
     def transposed(self) -> "Taps":
         """Input and output exchanged."""
@@ -119,13 +123,32 @@ def learn_weight(call: Call, weight: Weight, g: Tensor, x: P.Moments, dims: Dims
 
 
 def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
-    """E[dW²] = N·[q_g q_x + (P−1) p_g p_x + (B−1) s_g s_x + (B−1)(P−1) o_g o_x]."""
+    """E[dW²] = 1ᵀ(K_g ∘ K_x)1 over all N = B·P elements.
+
+    Both covariances have the same four eigenspaces (common, positions, samples, both), so the sum is that of the
+    products of their eigenvalues: nothing that chance has pushed below zero can cancel what is there.
+    """
     batch = count(dims, Role.SAMPLE)
     places = count(dims, Role.POSITION) * count(dims, Role.KEY)
+    return sum(
+        freedom * max(a, 0.0) * max(b, 0.0)
+        for freedom, a, b in zip(
+            (1, places - 1, batch - 1, (batch - 1) * (places - 1)),
+            _batch_eigenvalues(g, batch, places),
+            _batch_eigenvalues(x, batch, places),
+            strict=True,
+        )
+    )
+
+
+def _batch_eigenvalues(m: P.Moments, batch: int, places: int) -> tuple[float, float, float, float]:
+    """Eigenvalues of the covariance over all samples and positions of a batch."""
+    b, p = batch - 1, places - 1
     return (
-        batch
-        * places
-        * (g.q * x.q + (places - 1) * g.p * x.p + (batch - 1) * g.s * x.s + (batch - 1) * (places - 1) * g.o * x.o)
+        m.q + p * m.p + b * m.s + b * p * m.o,
+        m.q - m.p + b * (m.s - m.o),
+        m.q - m.s + p * (m.p - m.o),
+        m.q - m.p - m.s + m.o,
     )
 
 
