@@ -36,6 +36,8 @@ def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
     with preserved(model) as backups, random_state():
         model.train()
         refresh_flat_weights(model)
+        if built.fake_mode is not None:
+            _restore_known_buffers(built)
         known = names_of(model)
         recorder = Recorder(known, backups, fake=built.fake_mode is not None, bottom=_run.__code__)
         for tensor in tensors((fed.args, dict(fed.kwargs))):
@@ -47,6 +49,17 @@ def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
             return _graph(recorder, known, model, result, built)
         finally:
             recorder.release()
+
+
+def _restore_known_buffers(built: BuiltModel) -> None:
+    """Give a model without memory its real buffers for this pass, so that what is computed of them is known."""
+    names = names_of(built.model).buffers
+    real: dict[int, torch.Tensor] = {}
+    for module in built.model.modules():
+        for name, buffer in module._buffers.items():
+            known = built.values.get(names[id(buffer)]) if buffer is not None else None
+            if buffer is not None and known is not None and known.values is not None:
+                module._buffers[name] = real.setdefault(id(buffer), known.values.detach().clone())
 
 
 def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel) -> Any:

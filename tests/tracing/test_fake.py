@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.laws import read_values
 from gradlint.core.graph import Origin
 from gradlint.tracing import ModelGraph, constant_of, trace
 from gradlint.tracing.guards import usual_answer
@@ -21,13 +22,18 @@ def record_fake() -> Callable[..., ModelGraph]:
     mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv(), static_shapes=True)
 
     def run(model: nn.Module, *args: torch.Tensor) -> ModelGraph:
+        values = {name: v for name, v in read_values(model, {}).items() if name in dict(model.named_buffers())}
         for module in model.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     fake = mode.from_tensor(parameter.detach(), static_shapes=True)
                     module._parameters[name] = nn.Parameter(fake, requires_grad=parameter.requires_grad)
+        for module in model.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = mode.from_tensor(buffer, static_shapes=True)
         fed = Fed(tuple(mode.from_tensor(a, static_shapes=True) for a in args))
-        return trace(BuiltModel(None, model, {}, {}, {}, fake_mode=mode), fed)
+        return trace(BuiltModel(None, model, {}, {}, values, fake_mode=mode), fed)
 
     return run
 
@@ -39,8 +45,10 @@ class Everything(nn.Module):
         self.rnn = nn.LSTM(8, 4, batch_first=True)
         self.norm = nn.BatchNorm1d(4)
         self.unused = nn.Linear(2, 2)
+        self.register_buffer("frequencies", torch.arange(1, 9) / 8)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x * torch.outer(torch.arange(5), self.frequencies).cos()
         mask = torch.full((5, 5), float("-inf"), device=x.device).triu(1)
         hidden, _ = self.rnn(self.encoder(x, src_mask=mask))
         out = x.new_zeros(x.shape[0], 4)
@@ -60,6 +68,14 @@ def test_same_graph_as_with_real_tensors(record: Any, record_fake: Any) -> None:
     assert fake.reachable == real.reachable
     assert "unused.weight" not in fake.reachable
     assert [constant_of(n) is None for n in fake.graph.nodes] == [constant_of(n) is None for n in real.graph.nodes]
+
+
+def test_buffers_stay_without_memory_afterwards(record_fake: Any) -> None:
+    model = Everything()
+
+    record_fake(model, torch.randn(3, 5, 8))
+
+    assert {type(b).__name__ for b in model.buffers()} == {"FakeTensor"}
 
 
 def test_guarded_reads_get_the_usual_answer(record_fake: Any) -> None:
