@@ -97,9 +97,10 @@ def _configured(entry: TargetEntry, config: Config) -> Target:
     if not colon or not place or not all(part.isidentifier() for part in name.split(".")):
         reason = f'targets: "{entry.target}" does not name a model'
         raise UsageError(reason, remedy='write target = "model.py:Net", relative to the configuration file')
-    root = Path(config.root or ".")
-    is_module = not place.endswith(".py") and "/" not in place
-    path = root.joinpath(*place.split(".")).with_suffix(".py") if is_module else root / place
+    path = _configured_file(Path(config.root or "."), place)
+    if path is None:
+        reason = f'targets: "{entry.target}": there is no file or module "{place}"'
+        raise UsageError(reason, remedy="name it relative to the configuration file's folder")
     return Target(
         path=str(path.resolve()),
         name=name,
@@ -112,6 +113,13 @@ def _configured(entry: TargetEntry, config: Config) -> Target:
         sequence_length=entry.sequence_length,
         built="configured",
     )
+
+
+def _configured_file(root: Path, place: str) -> Path | None:
+    """The file that `model.py` or `pkg.mod` stands for, below the folder of the configuration."""
+    module = root.joinpath(*place.split("."))
+    choices = [root / place] if place.endswith(".py") else [module.with_suffix(".py"), module / "__init__.py"]
+    return next((path for path in choices if path.is_file()), None)
 
 
 def _input(value: InputEntry | tuple[int, ...]) -> InputSpec:

@@ -72,6 +72,17 @@ def test_a_configured_target_must_name_a_model(target: str) -> None:
         configured_targets(Config(targets=(TargetEntry(target=target),)))
 
 
+def test_a_configured_target_must_exist_as_a_file_or_module(tmp_path: Path) -> None:
+    job(tmp_path)
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__init__.py").write_text(NETS)
+    entries = tuple(TargetEntry(target=target) for target in ("model.py:Net", "model:Net", "pkg:Net"))
+    found = configured_targets(Config(targets=entries, root=str(tmp_path)))
+    assert [Path(target.path).name for target in found] == ["model.py", "model.py", "__init__.py"]
+    with pytest.raises(UsageError, match=r'targets: "modle.py:Net": there is no file or module "modle.py"'):
+        configured_targets(Config(targets=(TargetEntry(target="modle.py:Net"),), root=str(tmp_path)))
+
+
 def test_a_file_without_a_model_is_a_note(tmp_path: Path) -> None:
     (skipped,) = read(job(tmp_path, ""), Config()).skipped
     assert (skipped.reason, skipped.is_model, skipped.fatal) == ("the file is empty", False, False)

@@ -27,7 +27,7 @@ class Net(nn.Module):
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     made = Worker(timeout=20, memory=2**30)
     yield made
@@ -101,6 +101,7 @@ def test_process_after_process_is_stopped(worker: Worker, tmp_path: Path, monkey
 def test_secrets_stay_with_the_parent(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("HARMLESS", "kept")
+    worker.close()
     seen = ask(worker, tmp_path, "raise RuntimeError(f\"{os.environ.get('HF_TOKEN')} {os.environ.get('HARMLESS')}\")")
     (skipped,) = seen.result.skipped
     assert "RuntimeError: None kept" in skipped.reason
