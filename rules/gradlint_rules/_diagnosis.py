@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from gradlint.api import Edit, RuleContext
+from gradlint.api import Edit, Flow, RuleContext
 from gradlint_rules._figures import ChainFigures, Loss, chain_figures
 from gradlint_rules._paths import Skeleton, skeleton, weights_of
 from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
@@ -51,6 +51,10 @@ class Diagnosis:
     """The edit that is predicted to cure it, where that is how the cause was found."""
 
 
+_latest: list[tuple[Flow, float, tuple[Diagnosis, ...]]] = []
+"""The diagnoses of the latest flow, since many rules ask in turn."""
+
+
 def limit_of(ctx: RuleContext) -> float:
     """Decades of starvation from which a rule speaks: its option, else what the optimiser bears."""
     return float(ctx.options.get("decades", STARVED_ADAM if ctx.optimizer == "adam" else STARVED))
@@ -58,16 +62,18 @@ def limit_of(ctx: RuleContext) -> float:
 
 def diagnose(ctx: RuleContext) -> tuple[Diagnosis, ...]:
     """The main path, and each side branch of some length, where it is in trouble."""
-    bones = skeleton(ctx.graph)
-    found = []
-    for chain in bones.chains:
-        figures = chain_figures(bones, chain, ctx.flow)
-        if not figures.is_trunk and len(figures.layers) < NESTED_RUN:
-            continue
-        diagnosis = _diagnosis(ctx, bones, figures)
-        if diagnosis is not None:
-            found.append(diagnosis)
-    return tuple(found)
+    bones, limit = skeleton(ctx.graph), limit_of(ctx)
+    if not _latest or _latest[0][0] is not ctx.flow or _latest[0][1] != limit:
+        found = [_diagnosis(ctx, bones, chain_figures(bones, chain, ctx.flow)) for chain in _worth_judging(bones)]
+        _latest[:] = [(ctx.flow, limit, tuple(diagnosis for diagnosis in found if diagnosis is not None))]
+    return _latest[0][2]
+
+
+def _worth_judging(bones: Skeleton) -> tuple[tuple[str, ...], ...]:
+    """The trunk, and side branches with enough layers in a row."""
+    nodes = bones.graph.nodes
+    side = (chain for chain in bones.chains[1:] if len(chain) >= NESTED_RUN)
+    return (bones.trunk, *(c for c in side if sum(bool(weights_of(bones.graph, nodes[n])) for n in c) >= NESTED_RUN))
 
 
 def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diagnosis | None:

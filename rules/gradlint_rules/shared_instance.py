@@ -95,8 +95,10 @@ class Looped(nn.Module):
             twins = [
                 name for name in names if name.rpartition(".")[0] == container and name.rpartition(".")[2].isdigit()
             ]
+            if len(twins) < 2 or calls[path] < 2 or info.class_name in _ACTIVATIONS:
+                continue
             parameters = _parameters(ctx, path)
-            if len(twins) < 2 or calls[path] < 2 or not parameters or info.class_name in _ACTIVATIONS:
+            if not parameters:
                 continue
             if _declared(ctx, info, container):
                 ctx.near_miss(
