@@ -21,7 +21,12 @@ _STATE_MAKERS = ("init_hidden", "initHidden", "init_state", "initial_state", "ge
 _LENGTHS = ("len", "length")
 _STATES = ("hidden", "state", "hx", "h0", "h_0", "h", "c0", "memory_state", "hidden_state", "prev_state", "cache")
 _IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indices", "text", "caption", "words")
+_IMAGES = ("img", "imgs", "image", "images", "picture", "pixel_values", "photo", "pixels")
+_FILMS = ("video", "videos", "clip", "film")
+_SIGNALS = ("audio", "waveform", "wav", "signal", "series", "time_series")
 _CLASSES = ("label", "labels", "y", "target", "targets", "class_labels", "cls")
+
+_MOST_IMAGE_CHANNELS = 4
 
 Proposal = tuple[InputSpec, ...]
 
@@ -68,16 +73,31 @@ def _for_argument(
     options = list(_by_name(argument.name.lower(), model, hints)) if index else []
     for path in argument.consumers[:2]:
         options += _of_consumer(model, path, hints)
+    options = _pictured(argument.name.lower(), options, leaves, hints)
     if not options and not index:
         options += list(_by_name(argument.name.lower(), model, hints))
     ordered = leaves if index == 0 else leaves[index:] + leaves[:index]
-    for leaf in ordered:
+    for position, leaf in enumerate(ordered):
         options += alternatives(leaf, hints)
+        if position == 0 and isinstance(leaf, nn.Conv2d) and leaf.in_channels > _MOST_IMAGE_CHANNELS:
+            options += [InputSpec((hints.batch, 3, size, size)) for size in (64, 224)]  # pixels folded into channels
     options += list(_of_parameters(model, hints))
     unique = list(dict.fromkeys(options))
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+
+
+def _pictured(name: str, options: list[InputSpec], leaves: list[nn.Module], hints: Hints) -> list[InputSpec]:
+    """An argument called "image" has the dimensions of one: first of what the layers tell, else with usual sizes."""
+    dims = 2 if name in _IMAGES else 3 if name in _FILMS else 1 if name in _SIGNALS else 0
+    if not dims:
+        return options
+    known = options + [spec for leaf in leaves for spec in alternatives(leaf, hints)]
+    fitting = [spec for spec in known if len(spec.shape) == dims + 2]
+    sizes = {1: ((256,), (1024,)), 2: ((64, 64), (224, 224)), 3: ((8, 64, 64), (16, 112, 112))}[dims]
+    usual = [InputSpec((hints.batch, channels, *size)) for size in sizes for channels in (3, 1)]
+    return fitting + usual + [spec for spec in options if spec not in fitting]
 
 
 def _of_consumer(model: nn.Module, path: str, hints: Hints) -> list[InputSpec]:

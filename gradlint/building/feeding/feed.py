@@ -5,6 +5,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
 from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.failure import analysis_error, describe
 from gradlint.building.feeding.arguments import Proposal, proposals
@@ -24,6 +27,7 @@ _LONGEST_SEARCH = 10.0
 _MOST_ELEMENTS = 10_000_000
 """Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
+_SMALL_IMAGE = 32
 _LARGEST_IMAGE = 256
 
 
@@ -121,6 +125,8 @@ class _Search:
 
     def _enlarged(self, proposal: Proposal, trial: Trial, source: str) -> Proposal:
         """A larger image where the last maps are too small for statistics over them, if the model takes one."""
+        if _is_one_patch(proposal, self.built.model, source):
+            return self._of_patches(proposal)
         for _ in range(2):
             side, first = trial.smallest_map, proposal[0] if proposal else None
             if side is None or side >= _SMALLEST_MAP or first is None or not source.startswith("derived"):
@@ -135,9 +141,27 @@ class _Search:
             proposal, trial = larger, again
         return proposal
 
+    def _of_patches(self, proposal: Proposal) -> Proposal:
+        """An image of many patches, where one patch was what the first layer's width told."""
+        first = proposal[0]
+        for factor in (8, 7, 4, 2):
+            size = first.shape[-1] * factor
+            larger = (replace(first, shape=(*first.shape[:2], size, size)), *proposal[1:])
+            again = self._try(larger) if size <= _LARGEST_IMAGE else None
+            if again is not None and again.ok:
+                return larger
+        return proposal
+
     def _fed(self, proposal: Proposal, source: str) -> Fed:
         args, kwargs = make(proposal, self.built, self.hints)
         return Fed(args, kwargs, described(args, kwargs), source)
+
+
+def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:
+    """Whether an image was derived from a flat width, for a model without convolutions."""
+    first = proposal[0].shape if proposal else ()
+    image = len(first) == 4 and first[-1] < _SMALL_IMAGE and source.startswith("derived")
+    return image and not any(isinstance(module, _ConvNd) for module in model.modules())
 
 
 def _unfed(built: BuiltModel, arguments: list[Argument], hints: Hints, search: _Search) -> AnalysisError:

@@ -15,6 +15,8 @@ from gradlint.building.feeding.trial import Trial
 
 _PRODUCT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
+_IN_PLACE = re.compile(r"output with shape \[([\d, ]+)\] doesn't match the broadcast shape \[([\d, ]+)\]")
+_FAKE = re.compile(r"broadcast a dimension of length (\d+) at -(\d+)!.*broadcastable to \[([\d, ]+)\]")
 
 
 def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
@@ -25,13 +27,27 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     shape = proposal[0].shape
     if match := _PRODUCT.search(text):
         yield from _sized(proposal, int(match[2]), int(match[3]))
-    if match := _BROADCAST.search(text):
-        yield from _matched(proposal, model, int(match[1]), int(match[2]))
+    if (clash := _clash(text)) is not None:
+        yield from _matched(proposal, model, *clash)
     if trial.raised_in is not None and sorted(trial.raised_shape) == sorted(shape):
         for leaf in entry_leaves(trial.raised_in, 1):
             yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
     if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
         yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
+
+
+def _clash(text: str) -> tuple[int, int] | None:
+    """The length that the input led to, and the one that it met, in the three ways that torch says so."""
+    if match := _BROADCAST.search(text):
+        return int(match[1]), int(match[2])
+    if match := _FAKE.search(text):
+        reached = [int(side) for side in match[3].split(",")]
+        at = int(match[2])
+        return (reached[-at], int(match[1])) if at <= len(reached) else None
+    if match := _IN_PLACE.search(text):
+        pairs = zip(match[1].split(","), match[2].split(","), strict=False)
+        return next(((int(left), int(right)) for left, right in pairs if int(left) != int(right)), None)
+    return None
 
 
 def _first(proposal: Proposal, shape: tuple[int, ...], dtype: str = "", high: int | None = None) -> Proposal:
@@ -68,6 +84,11 @@ def _matched(proposal: Proposal, model: nn.Module, left: int, right: int) -> Ite
                 yield _first(proposal, (shape[0], new, *shape[2:]))
     if len(shape) != 4:
         return
+    for special in (0, 1, 2):  # class and distillation tokens
+        grown = (right - special) / max(left - special, 1)
+        size = round(shape[-1] * math.sqrt(max(grown, 0)))
+        if size > 0 and size * size * (left - special) == shape[-1] ** 2 * (right - special):
+            yield _first(proposal, (*shape[:2], size, size))
     patch = next((m.stride[0] for m in model.modules() if isinstance(m, _ConvNd) and len(m.stride) == 2), 1)
     for tokens in (right, right - 1, left, left - 1, right - 2):
         side = math.isqrt(max(tokens, 0))
