@@ -40,7 +40,7 @@ class Call:
     @property
     def key(self) -> str:
         """Seed of this node's randomness."""
-        return self.node.name
+        return f"{self.run.seed}:{self.node.name}" if self.run.seed else self.node.name
 
     @property
     def shape(self) -> tuple[int, ...]:

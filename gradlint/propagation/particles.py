@@ -96,7 +96,7 @@ def _base(rows: int, distinct: int) -> Tensor:
 
 
 def distinct() -> int:
-    """Number of different particles (each stands once in every block)."""
+    """Number of different particles (each stands once in every block); a power of two."""
     return S // BLOCKS
 
 
@@ -107,8 +107,25 @@ def tiled(index: Tensor) -> Tensor:
 
 def normal(*key: object, rows: int = R) -> Tensor:
     """`[rows, S]` standard normal particles with exactly zero mean and identity covariance, permuted by `key`."""
-    order = torch.randperm(distinct(), generator=generator(*key))
-    return _base(rows, distinct())[:, order].repeat(1, BLOCKS)
+    first, second = pairs(*key)
+    base = _base(rows, distinct())
+    z = torch.empty_like(base)
+    z[:, first], z[:, second] = base[:, : first.numel()], base[:, first.numel() :]
+    return z.repeat(1, BLOCKS)
+
+
+def pairs(*key: object) -> tuple[Tensor, Tensor]:
+    """Places of the antithetic pairs of `normal(*key)` within a block: z at the second is minus z at the first.
+
+    Which places are partners differs from key to key (they differ in one bit of their index), or products of independent
+    draws would be estimated from half as many particles.
+    """
+    n = distinct()
+    gen = generator("pairs", *key)
+    bit = 1 << int(torch.randint(0, n.bit_length() - 1, (1,), generator=gen))
+    places = torch.arange(n)
+    first = places[(places & bit) == 0][torch.randperm(n // 2, generator=gen)]
+    return first, first ^ bit
 
 
 def permutation(*key: object) -> Tensor:

@@ -1,10 +1,11 @@
 """Where on a map the energy lies: borders see fewer taps, so deep stacks move activation and gradient to the middle.
 
-One vector per spatial axis (mean 1), forward for activations and backward for cotangents, passed from node to node by
-which outputs and inputs the taps connect. Taking maps as even says f^L for L padded convolutions; with these profiles
+One vector per spatial axis (mean 1): signals carry that of the activation, `Profiles` holds those of the cotangents; both
+pass from node to node by which outputs and inputs the taps connect. Taking maps as even says f^L for L padded convolutions; with these profiles
 the loss is that of the taps that really meet energy (design `flow.md`, correction 3).
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -26,51 +27,84 @@ class Profiles:
 
     links: dict[fx.Node, tuple[Tensor, ...]] = field(default_factory=dict)
     """Per convolution or pool and axis `[outputs, inputs]`: number of taps that connect them."""
-    activation: dict[fx.Node, Profile] = field(default_factory=dict)
     gradient: dict[fx.Node, Profile] = field(default_factory=dict)
+    """Cotangents; nodes that are not listed are even."""
 
     @staticmethod
     def of(graph: fx.Graph) -> "Profiles":
-        """Profiles of a traced graph."""
+        """Links and cotangent profiles of a traced graph."""
         found = Profiles()
         nodes = [n for n in graph.nodes if n.op == "call_function"]
         found.links = {n: links for n in nodes if (links := _links(n) or _pool_links(n)) is not None}
-        for node in nodes:
-            _set(found.activation, node, [found._ahead(node)] if _space(node) else [])
-        for node in reversed(nodes):
+        for node in reversed(nodes if found.links else []):
             users = [u for u in node.users if u.op == "call_function" and _reads_map(u, node)]
-            _set(found.gradient, node, [found._behind(user, node) for user in users] if _space(node) else [])
+            mixed = _mean([found._behind(user, node) for user in users], node) if _space(node) else None
+            if mixed is not None:
+                found.gradient[node] = mixed
         return found
 
-    def forward_factor(self, node: fx.Node) -> float:
+    def forward_factor(self, node: fx.Node, profile: Profile | None) -> float:
         """Energy that a convolution's taps meet, relative to an even input."""
-        source = _image(node)
-        profile = self.activation.get(source) if source is not None else None
-        if profile is None:
+        if profile is None or node not in self.links:
             return 1.0
-        return _product(link.sum(0) @ v / link.sum() for link, v in zip(self.links[node], profile, strict=True))
+        return math.prod(float(link.sum(0) @ v / link.sum()) for link, v in zip(self.links[node], profile, strict=True))
 
     def backward_factor(self, node: fx.Node) -> float:
         """Cotangent energy that a convolution's taps meet, relative to an even output."""
         profile = self.gradient.get(node)
-        if profile is None:
+        if profile is None or node not in self.links:
             return 1.0
-        return _product(link.sum(1) @ v / link.sum() for link, v in zip(self.links[node], profile, strict=True))
+        return math.prod(float(link.sum(1) @ v / link.sum()) for link, v in zip(self.links[node], profile, strict=True))
 
-    def _ahead(self, node: fx.Node) -> Profile | None:
-        source = _image(node)
-        if node in self.links and source is not None:
-            before = self.activation.get(source) or _even(source)
-            links = self.links[node] if op_of(node).op.startswith("conv") else map(_averaging, self.links[node])
-            return tuple(_normal(link @ v) for link, v in zip(links, before, strict=True))
-        maps = [n for n in node.all_input_nodes if _space(n) == _space(node)]
-        return _mean([self.activation.get(n) for n in maps], node) if _keeps_places(op_of(node)) else None
+    def ahead(self, node: fx.Node, profile: Profile | None) -> Profile | None:
+        """Where the energy lies behind a convolution or a pool."""
+        if node not in self.links:
+            return None
+        conv = op_of(node).op.startswith("conv")
+        links = self.links[node] if conv else tuple(map(_averaging, self.links[node]))
+        before = profile or tuple(torch.ones(link.shape[1], dtype=P.DTYPE) for link in links)
+        return tuple(_normal(link @ v) for link, v in zip(links, before, strict=True))
 
     def _behind(self, user: fx.Node, node: fx.Node) -> Profile | None:
         if user in self.links:
             after = self.gradient.get(user) or _even(user)
             return tuple(_normal(link.T @ v) for link, v in zip(self.links[user], after, strict=True))
         return self.gradient.get(user) if _keeps_places(op_of(user)) and _space(user) == _space(node) else None
+
+
+def normalised(profile: Profile | None, q: float, o: float) -> Profile | None:
+    """Behind a norm that takes out each unit's mean: what differs from that mean, borders included, is energy.
+
+    Args:
+        profile: before the norm.
+        q: second moment.
+        o: the part of it that another sample and position share (the units' means).
+    """
+    if profile is None or q <= 0:
+        return profile
+    out = []
+    for v in profile:
+        amplitude = v.sqrt()
+        middle = float(amplitude.mean())
+        common = max(o, 0.0) / middle**2
+        out.append(_normal(max(q - common, 0.0) * v + common * (amplitude - middle).square()))
+    return tuple(out)
+
+
+def mixed(profiles: list[Profile | None], weights: list[float]) -> Profile | None:
+    """Profile of a sum of signals, weighted by their energies."""
+    known = next((p for p in profiles if p is not None), None)
+    total = sum(weights)
+    if known is None or total <= 0 or any(p is not None and _extents(p) != _extents(known) for p in profiles):
+        return None
+    even = tuple(torch.ones_like(v) for v in known)
+    shares = [w / total for w in weights]
+    axes = zip(*(p or even for p in profiles), strict=True)
+    return tuple(torch.stack([w * v for w, v in zip(shares, axis, strict=True)]).sum(0) for axis in axes)
+
+
+def _extents(profile: Profile) -> tuple[int, ...]:
+    return tuple(v.numel() for v in profile)
 
 
 _MOVING = frozenset(
@@ -82,12 +116,6 @@ _MOVING = frozenset(
 
 def _keeps_places(op: OpNode) -> bool:
     return op.op not in _MOVING and "pool" not in op.op and "upsample" not in op.op
-
-
-def _set(table: dict[fx.Node, Profile], node: fx.Node, profiles: list[Profile | None]) -> None:
-    mixed = _mean(profiles, node)
-    if mixed is not None:
-        table[node] = mixed
 
 
 def _mean(profiles: list[Profile | None], node: fx.Node) -> Profile | None:
@@ -127,13 +155,6 @@ def _even(node: fx.Node) -> Profile:
 def _normal(v: Tensor) -> Tensor:
     mean = float(v.mean())
     return v / mean if mean > 0 else torch.ones_like(v)
-
-
-def _product(factors: object) -> float:
-    total = 1.0
-    for factor in factors:  # type: ignore[attr-defined]
-        total *= float(factor)
-    return total
 
 
 def _links(node: fx.Node) -> tuple[Tensor, ...] | None:

@@ -51,6 +51,8 @@ class Signal:
     parts: tuple[Part, ...] = ()
     before: "Signal | None" = None
     """The pre-activation, where this is an elementwise map of one signal (max-pooling wants it)."""
+    profile: tuple[Tensor, ...] | None = None
+    """Where on the map the energy lies (see `profiles`); None: evenly."""
     varied: Tensor | None = None
     """`[U]` variance of each unit relative to the mean, where units differ (after depthwise convolutions)."""
 

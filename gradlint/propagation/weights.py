@@ -59,28 +59,32 @@ class Rows:
 
 
 def unit_index(out: int, *key: object) -> Tensor:
-    """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks."""
-    n = P.distinct()
+    """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks.
+
+    The two of an antithetic pair of `normal(*key)` stand for the same unit, so that each unit is symmetric about its mean.
+    """
+    half = P.distinct() // 2
     gen = P.generator("units", out, *key)
-    if out <= n:
-        return (torch.randperm(n, generator=gen) % out).repeat(P.BLOCKS)
-    return torch.randperm(out, generator=gen)[:n].repeat(P.BLOCKS)
+    chosen = torch.randperm(half, generator=gen) % out if out <= half else torch.randperm(out, generator=gen)[:half]
+    index = torch.empty(P.distinct(), dtype=torch.long)
+    for places in P.pairs(*key):
+        index[places] = chosen
+    return index.repeat(P.BLOCKS)
 
 
 def rows(weight: Weight, out_first: Tensor | None, out: int, fan_in: int, *key: object) -> Rows:
     """Rows of the matrix `out_first` (`[out, fan_in]`, real values), or of the weight's law where it is None."""
     index = unit_index(out, *key)
     if out_first is not None:
-        n = P.distinct()
-        w = out_first.detach()[index[:n]] if out > n else out_first.detach()
+        seen, local = torch.unique(index, return_inverse=True)
+        w = out_first.detach()
+        w = w[seen] if seen.numel() < out else w
         sums = w.sum(1, dtype=P.DTYPE)
         energies = torch.linalg.vector_norm(w, dim=1, dtype=P.DTYPE).square()
         square = float(energies.mean()) / fan_in
         mean = float(sums.mean()) / fan_in
         deviation = math.sqrt(max(square - mean**2, 0.0))
-        at = torch.arange(n) if out > n else index[:n]
-        seen, strength = (v[at].repeat(P.BLOCKS) for v in (sums, energies))
-        return Rows(seen, strength, square * fan_in * out, mean, deviation, fan_in, index)
+        return Rows(sums[local], energies[local], square * fan_in * out, mean, deviation, fan_in, index)
     mean = float(weight.sample.mean())
     square = float(weight.sample.square().mean())
     deviation = math.sqrt(max(square - mean**2, 0.0))

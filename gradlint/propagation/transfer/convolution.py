@@ -96,7 +96,7 @@ def convolution(axes: int) -> Transfer:
         kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
         pad = _padding(call.arg(4, "padding", 0), kernel, dilation, axes)
         counts = [valid_outputs(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
-        taps = Taps.of(counts, math.prod(o), math.prod(n)).weighted(*_uneven_maps(call))
+        taps = Taps.of(counts, math.prod(o), math.prod(n)).weighted(*_uneven_maps(call, signal))
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
         matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
@@ -104,6 +104,7 @@ def convolution(axes: int) -> Transfer:
             y = depthwise(call, signal, weight, matrix, dims, taps)
         else:
             y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
+        y = y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule
@@ -122,12 +123,10 @@ def _space(dims: Dims, extents: tuple[int, ...]) -> tuple[Dim, ...]:
     )
 
 
-def _uneven_maps(call: Call) -> tuple[float, float]:
+def _uneven_maps(call: Call, signal: Signal) -> tuple[float, float]:
     """How much more (or less) energy the taps meet than on even maps, forward and backward."""
     profiles = call.run.profiles
-    if call.node not in profiles.links:
-        return 1.0, 1.0
-    return profiles.forward_factor(call.node), profiles.backward_factor(call.node)
+    return profiles.forward_factor(call.node, signal.profile), profiles.backward_factor(call.node)
 
 
 def transposed_convolution(axes: int) -> Transfer:
@@ -144,13 +143,14 @@ def transposed_convolution(axes: int) -> Transfer:
         dilation = per_axis(call.arg(7, "dilation"), axes, 1)
         kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
         counts = [valid_outputs(o[i], kernel[i], stride[i], pad[i], dilation[i], n[i]) for i in range(axes)]
-        taps = Taps.of(counts, math.prod(n), math.prod(o)).transposed.weighted(*_uneven_maps(call))
+        taps = Taps.of(counts, math.prod(n), math.prod(o)).transposed.weighted(*_uneven_maps(call, signal))
         out = weight.shape[1] * groups
         fan_in = weight.shape[0] // groups * math.prod(kernel)
         real = None if weight.values is None else _transposed_matrix(weight.values, groups)
         matrix = rows(weight, real, out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
         y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
+        y = y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule

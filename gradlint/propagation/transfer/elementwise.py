@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, count, default_dims
+from gradlint.propagation.profiles import mixed
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import Weight, spread
@@ -126,7 +127,9 @@ def elementwise(call: Call) -> Signal:
         prob=first.prob if scaled and call.op.op in ("mul", "div") else None,
         parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,
-        varied=None,
+        profile=mixed(
+            [s.profile for s in signals], [P.moments(s.value).q if len(signals) > 1 else 1.0 for s in signals]
+        ),
     )
 
 

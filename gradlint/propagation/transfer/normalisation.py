@@ -15,6 +15,7 @@ from torch import Tensor
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Transfer
 from gradlint.propagation.dims import Role, count, dim, image_dims
+from gradlint.propagation.profiles import normalised
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import as_units
@@ -133,7 +134,9 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
             out[:, index] = whole_map[:, index]
         return out / uneven
 
-    return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims)
+    whole_moments = P.moments(signal.value - signal.value.mean(1, keepdim=True))
+    profile = normalised(signal.profile, whole_moments.q, whole_moments.o)
+    return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims, profile=profile)
 
 
 def plain_layer_norm(signal: Signal, eps: float = 1e-5) -> Signal:
@@ -189,7 +192,7 @@ def affine(call: Call, signal: Signal, weight: object, bias: object) -> Signal:
         else:
             z = call.signal(operand, signal.dims).x
         y = y * z if multiply else y + z
-    return Signal(y, call.shape, signal.dims, dense=signal.dense)
+    return Signal(y, call.shape, signal.dims, dense=signal.dense, profile=signal.profile)
 
 
 def layer_norm(call: Call) -> Signal:

@@ -50,7 +50,8 @@ def average_pool(axes: int) -> Transfer:
         count_pad = bool(call.arg(5, "count_include_pad", True))
         n, o = signal.shape[-axes:], call.shape[-axes:]
         a = [window_matrix(n[i], o[i], kernel[i], stride[i], pad[i], count_pad=count_pad) for i in range(axes)]
-        return map_positions(signal, PositionMap.of(a), call.shape, _resized(signal, call.shape, axes), call.key)
+        y = map_positions(signal, PositionMap.of(a), call.shape, _resized(signal, call.shape, axes), call.key)
+        return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
 
     return rule
 
@@ -71,7 +72,8 @@ def adaptive_average_pool(axes: int) -> Transfer:
         signal = _map(call, axes)
         n, o = signal.shape[-axes:], call.shape[-axes:]
         a = PositionMap.of([adaptive_matrix(n[i], o[i]) for i in range(axes)])
-        return map_positions(signal, a, call.shape, _resized(signal, call.shape, axes), call.key)
+        y = map_positions(signal, a, call.shape, _resized(signal, call.shape, axes), call.key)
+        return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
 
     return rule
 
@@ -88,7 +90,8 @@ def resample(mode: str, axes: int) -> Transfer:
             a = F.interpolate(eye, size=out, mode=mode, align_corners=corners)[0]
             matrices.append(a.T)
         dims = _resized(signal, call.shape, axes)
-        return map_positions(signal, PositionMap.of(matrices), call.shape, dims, call.key)
+        y = map_positions(signal, PositionMap.of(matrices), call.shape, dims, call.key)
+        return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
 
     return rule
 
@@ -178,7 +181,8 @@ def _maximum(call: Call, signal: Signal, window: int, axes: int) -> Signal:
         return P.cotangent(wanted, "maxpool", call.key) * odds.sqrt()
 
     dims = _resized(signal, call.shape, axes)
-    return Signal(emit(y, (signal.x, back)), call.shape, dims)
+    profile = call.run.profiles.ahead(call.node, signal.profile)
+    return Signal(emit(y, (signal.x, back)), call.shape, dims, profile=profile)
 
 
 def _windows_won(window: int, overlap: float) -> float:
