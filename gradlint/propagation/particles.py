@@ -117,8 +117,8 @@ def normal(*key: object, rows: int = R) -> Tensor:
 def pairs(*key: object) -> tuple[Tensor, Tensor]:
     """Places of the antithetic pairs of `normal(*key)` within a block: z at the second is minus z at the first.
 
-    Which places are partners differs from key to key (they differ in one bit of their index), or products of independent
-    draws would be estimated from half as many particles.
+    Which places are partners differs from key to key (they differ in one bit of their index), or products of
+    independent draws would be estimated from half as many particles.
     """
     n = distinct()
     gen = generator("pairs", *key)

@@ -1,8 +1,8 @@
 """Where on a map the energy lies: borders see fewer taps, so deep stacks move activation and gradient to the middle.
 
-One vector per spatial axis (mean 1): signals carry that of the activation, `Profiles` holds those of the cotangents; both
-pass from node to node by which outputs and inputs the taps connect. Taking maps as even says f^L for L padded convolutions; with these profiles
-the loss is that of the taps that really meet energy (design `flow.md`, correction 3).
+One vector per spatial axis (mean 1): signals carry that of the activation, `Profiles` holds those of the cotangents;
+both pass from node to node by which outputs and inputs the taps connect. Taking maps as even says f^L for L padded
+convolutions; with these profiles the loss is that of the taps that really meet energy (design `flow.md`, correction 3).
 """
 
 import math

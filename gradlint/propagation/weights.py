@@ -61,7 +61,7 @@ class Rows:
 def unit_index(out: int, *key: object) -> Tensor:
     """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks.
 
-    The two of an antithetic pair of `normal(*key)` stand for the same unit, so that each unit is symmetric about its mean.
+    The two of an antithetic pair of `normal(*key)` stand for the same unit: each unit is symmetric about its mean.
     """
     half = P.distinct() // 2
     gen = P.generator("units", out, *key)

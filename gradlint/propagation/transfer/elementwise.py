@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, count, default_dims
-from gradlint.propagation.profiles import mixed
+from gradlint.propagation.profiles import Profile, mixed
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import Weight, spread
@@ -131,6 +131,13 @@ def elementwise(call: Call) -> Signal:
             [s.profile for s in signals], [P.moments(s.value).q if len(signals) > 1 else 1.0 for s in signals]
         ),
     )
+
+
+def _profile(signals: list[Signal]) -> Profile | None:
+    """Where the result's energy lies, operands weighted by theirs."""
+    if all(s.profile is None for s in signals):
+        return None
+    return mixed([s.profile for s in signals], [P.moments(s.value).q for s in signals])
 
 
 def _mask(call: Call, signals: list[Signal]) -> Any:
