@@ -49,11 +49,18 @@ def load_module(path: str, root: str | None = None, *, source: str | None = None
         return _installed(path, tree, name, folders)
     try:
         return _execute(path, tree, name, folders, outside, stubbed=True)
-    except AnalysisError:
-        if "." not in name:
+    except AnalysisError as error:
+        if "." not in name or not _may_need_package(error, name):
             raise
         _forget_package(name)
         return _execute(path, tree, name, folders, outside, stubbed=False)
+
+
+def _may_need_package(error: AnalysisError, name: str) -> bool:
+    """Whether running the package's own `__init__` could help: not where a third party's package is missing."""
+    cause = error.__cause__
+    missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
+    return missing is None or missing.partition(".")[0] == name.partition(".")[0]
 
 
 def _parse(path: str, source: str | None) -> ast.Module:

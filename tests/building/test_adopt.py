@@ -1,11 +1,13 @@
 """Live models, as their owner hands them over."""
 
 import inspect
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from gradlint.building import adopt
+from gradlint.core.location import Location
 
 
 class Net(nn.Module):
@@ -26,13 +28,54 @@ def test_values_are_the_models_own() -> None:
     assert found.built == "live"
 
 
-def test_modules_stand_on_the_line_of_the_class_around_them() -> None:
+class Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width))
+        self.layers = nn.Sequential(*[nn.Linear(width, width) for _ in range(2)])
+
+
+class Outer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, 3)
+        self.stem = nn.Linear(3, 4)
+        self.block = Block(4)
+        self.add_module("late", nn.Linear(4, 4))
+
+
+def text_at(place: Location) -> str:
+    line = Path(place.path).read_text().splitlines()[place.line - 1]
+    assert place.end_column is not None
+    return line[place.column - 1 : place.end_column - 1]
+
+
+def test_modules_stand_where_the_class_around_them_assigns_them() -> None:
     found = adopt(Net())
-    line = inspect.getsourcelines(Net)[1]
     assert found.class_location is not None
-    assert (found.class_location.path, found.class_location.line) == (__file__, line)
-    assert [place.line for place in found.modules["body.0"].sites] == [line]
-    assert found.parameter_sites["body.0.weight"].line == line
+    assert (found.class_location.path, found.class_location.line) == (__file__, inspect.getsourcelines(Net)[1])
+    (site,) = found.modules["body.0"].sites
+    assert text_at(site) == "nn.Linear(3, 3)"
+    assert site.context == "Net.__init__"
+    assert found.parameter_sites["body.0.weight"] == site
+    assert text_at(found.modules["body"].sites[0]) == "nn.Sequential(nn.Linear(3, 3), nn.ReLU())"
+
+
+def test_the_chain_leads_through_the_classes_around() -> None:
+    found = adopt(Outer())
+    chain = found.modules["block.layers.1"].sites
+    assert [text_at(place) for place in chain] == [
+        "nn.Sequential(*[nn.Linear(width, width) for _ in range(2)])",
+        "Block(4)",
+    ]
+    assert text_at(found.parameter_sites["block.gain"]) == "nn.Parameter(torch.ones(width))"
+
+
+def test_what_cannot_be_read_stands_on_the_class_line() -> None:
+    found = adopt(Outer())
+    line = inspect.getsourcelines(Outer)[1]
+    for path in ("", "stem", "late"):
+        assert [place.line for place in found.modules[path].sites] == [line]
 
 
 def test_a_model_without_source_has_no_place() -> None:

@@ -24,7 +24,7 @@ _IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indi
 _IMAGES = ("img", "imgs", "image", "images", "picture", "pixel_values", "photo", "pixels")
 _FILMS = ("video", "videos", "clip", "film")
 _SIGNALS = ("audio", "waveform", "wav", "signal", "series", "time_series")
-_CLASSES = ("label", "labels", "y", "target", "targets", "class_labels", "cls")
+_CLASSES = ("label", "labels", "y", "target", "targets", "class_labels", "cls", "classes", "class_id", "class_ids")
 
 _MOST_IMAGE_CHANNELS = 4
 
