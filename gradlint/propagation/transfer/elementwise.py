@@ -127,9 +127,7 @@ def elementwise(call: Call) -> Signal:
         prob=first.prob if scaled and call.op.op in ("mul", "div") else None,
         parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,
-        profile=mixed(
-            [s.profile for s in signals], [P.moments(s.value).q if len(signals) > 1 else 1.0 for s in signals]
-        ),
+        profile=_profile(signals),
     )
 
 
