@@ -1,6 +1,6 @@
 """The README's example is real output: run its first command's check again and compare.
 
-`GRADLINT_UPDATE_README=1 python -m pytest tests/packaging/test_readme.py` writes it anew.
+`UPDATE_README=1 python -m pytest tests/packaging/test_readme.py` writes it anew.
 """
 
 import os
@@ -36,7 +36,7 @@ def numbers(text: str) -> list[float]:
 
 def test_the_example_is_what_the_command_prints(printed: str) -> None:
     text = README.read_text(encoding="utf-8")
-    if os.environ.get("GRADLINT_UPDATE_README"):
+    if os.environ.get("UPDATE_README"):
         README.write_text(MARKS.sub(lambda m: m[1] + printed + m[3], text), encoding="utf-8")
         text = README.read_text(encoding="utf-8")
     found = MARKS.search(text)
