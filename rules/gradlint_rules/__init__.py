@@ -4,6 +4,7 @@ from gradlint.api import Rule
 from gradlint_rules.constant_init import ConstantInit
 from gradlint_rules.exploding_gradient import ExplodingGradient
 from gradlint_rules.init_gain_mismatch import InitGainMismatch
+from gradlint_rules.init_scale import InitScale
 from gradlint_rules.linear_chain import LinearChain
 from gradlint_rules.missing_normalization import MissingNormalization
 from gradlint_rules.missing_skip_connection import MissingSkipConnection
@@ -32,6 +33,7 @@ RULES: tuple[type[Rule], ...] = (
     ExplodingGradient,
     ConstantInit,
     InitGainMismatch,
+    InitScale,
     MissingNormalization,
     LinearChain,
     UnreachableParameter,

@@ -80,7 +80,7 @@ def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diag
     starved = figures.starvation >= figures.growth
     extent = trouble(figures)
     drifts = not starved and extent >= DRIFT and abs(_drift(ctx, figures)) >= DRIFT and not has_norm(bones, bones.order)
-    saturated = starved and extent >= SATURATED and _saturated(figures)
+    saturated = starved and _saturated(figures)
     if not (saturated or drifts or extent >= (limit_of(ctx) if starved else EXPLODED)):
         return None
     sign = 1.0 if starved else -1.0
@@ -136,9 +136,12 @@ def _left(ctx: RuleContext, bones: Skeleton, figures: ChainFigures, edit: Edit) 
 
 
 def _saturated(figures: ChainFigures) -> bool:
-    run = saturating_run(figures)
+    """Enough bounded functions in a row, at the cost of most of what is missing; a norm behind them hides only part."""
+    run, starved = saturating_run(figures), figures.starvation
+    cost = sum(loss.decades for loss in run)
     enough = len(run) >= (SATURATING_RUN if figures.is_trunk else NESTED_RUN)
-    return enough and sum(loss.decades for loss in run) >= MAJORITY * figures.starvation
+    hidden = cost >= SATURATED and starved >= DRIFT
+    return enough and (starved >= SATURATED or hidden) and cost >= MAJORITY * starved
 
 
 def saturating_run(figures: ChainFigures) -> tuple[Loss, ...]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from gradlint.api import Flow, GraphView, OpNode
 from gradlint_rules._operators import NORMS
 from gradlint_rules._paths import Skeleton, by_constants, is_layer, weights_of
+from gradlint_rules.thresholds import UNEVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,7 @@ class ChainFigures:
     @property
     def starvation(self) -> float:
         """Decades by which the worst-fed layer lies below a healthy one (0 where none is known)."""
-        worst = self.hungriest
-        return 0.0 if worst is None else self._healthy_low - worst.feed
+        return max((self._lack(layer) for layer in self.layers), default=0.0)
 
     @property
     def growth(self) -> float:
@@ -57,8 +57,21 @@ class ChainFigures:
 
     @property
     def hungriest(self) -> Layer | None:
-        """The layer with the smallest update ratio."""
-        return min(self.layers, key=lambda layer: layer.feed, default=None)
+        """The layer that lacks most."""
+        return max(self.layers, key=self._lack, default=None)
+
+    @property
+    def richer(self) -> Layer | None:
+        """The later layer beside which the hungriest is starved; None where it is starved beside the output itself."""
+        worst = self.hungriest
+        if worst is None or self._lack(worst) <= self._healthy_low - worst.feed + 1e-9:
+            return None
+        return max(self.layers[self.layers.index(worst) :], key=lambda layer: layer.feed)
+
+    def _lack(self, layer: Layer) -> float:
+        """Decades below a healthy layer, or below the best-fed later one less what healthy models show there."""
+        later = max(other.feed for other in self.layers[self.layers.index(layer) :])
+        return max(self._healthy_low - layer.feed, later - layer.feed - UNEVEN)
 
     @property
     def loudest(self) -> Layer | None:

@@ -38,7 +38,9 @@ def flow_finding(
     figures, starved = diagnosis.figures, diagnosis.starved
     layer = figures.hungriest if starved else figures.loudest
     assert layer is not None  # a chain without layers is never in trouble
-    attenuation = -change(ctx, layer.parameter)
+    richer = figures.richer if starved else None
+    reference = richer.parameter if richer is not None else ""
+    attenuation = -change(ctx, layer.parameter, reference)
     errs = diagnosis.decades >= DIVERGES if not starved else False
     nodes = pointed or diagnosis.blamed or (layer.node,)
     return Finding(
@@ -50,7 +52,7 @@ def flow_finding(
         module=ctx.graph.nodes[nodes[0]].module,
         cause=cause,
         predicted={
-            "summary": gradient_summary(ctx, figures, layer.parameter),
+            "summary": gradient_summary(ctx, layer.parameter, reference),
             "attenuation": attenuation if math.isfinite(attenuation) else None,
             "decades": diagnosis.decades,
             "to": layer.parameter,
@@ -58,17 +60,17 @@ def flow_finding(
         },
         remedies=tried(ctx, diagnosis.bones, figures, edits),
         attributed=diagnosis.blamed,
-        claim=_claim(ctx, diagnosis, layer.parameter, attenuation),
+        claim=_claim(ctx, diagnosis, layer.parameter, reference, attenuation),
     )
 
 
-def _claim(ctx: RuleContext, diagnosis: Diagnosis, parameter: str, attenuation: float) -> Claim:
+def _claim(ctx: RuleContext, diagnosis: Diagnosis, parameter: str, reference: str, attenuation: float) -> Claim:
     """Where a remedy is the proof, the gradient with and without it; else the gradient, halfway to a healthy one."""
     flow = ctx.what_if(diagnosis.cure) if diagnosis.cure is not None else None
     left = flow.parameter_flows.get(parameter) if flow is not None else None
-    if flow is not None and left is not None and left.gradient_rms and math.isfinite(attenuation):
+    if flow is not None and left is not None and left.gradient_rms and not reference and math.isfinite(attenuation):
         won = abs(attenuation) - abs(math.log10(left.gradient_rms / flow.output_gradient_rms))
         if won >= 1.0:
             return Claim("with-remedy", parameter, predicted=won, threshold=won / 2, edit=diagnosis.cure)
     kind, value = ("attenuation", attenuation) if diagnosis.starved else ("growth", -attenuation)
-    return Claim(kind, parameter, predicted=value, threshold=value - diagnosis.decades / 2)
+    return Claim(kind, parameter, reference, predicted=value, threshold=value - diagnosis.decades / 2)

@@ -197,15 +197,25 @@ def through_layout(graph: GraphView, name: str, *, extra: frozenset[str] = froze
 
 
 def before_pooling(skeleton: Skeleton) -> tuple[str, ...]:
-    """The trunk from the first layer to the input of the last, cut where positions are averaged or picked."""
+    """The trunk from the first layer to the input of the last, cut where positions are averaged or picked.
+
+    Small max-pooling windows do not cut it: they average nothing away.
+    """
     graph = skeleton.graph
     layers = [name for name in skeleton.trunk if is_layer(graph, graph.nodes[name])]
     if not layers:
         return ()
     path: list[str] = []
     for name in skeleton.trunk[skeleton.trunk.index(layers[0]) :]:
-        op = graph.nodes[name].op
-        if name == layers[-1] or "pool" in op or op in ("mean", "sum", "getitem", "select", "amax", "max", "unpack"):
+        if name == layers[-1] or _drops_positions(skeleton, name):
             break
         path.append(name)
     return tuple(path)
+
+
+def _drops_positions(skeleton: Skeleton, name: str) -> bool:
+    node = skeleton.graph.nodes[name]
+    if node.op.startswith("max_pool"):
+        source = skeleton.graph.nodes[node.inputs[0]]
+        return math.prod(source.shape or ()) > 9 * math.prod(node.shape or ())
+    return "pool" in node.op or node.op in ("mean", "sum", "getitem", "select", "amax", "max", "unpack")

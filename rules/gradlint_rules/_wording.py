@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gradlint.api import Flow, Location, OpNode, Remedy, RuleContext, Severity, Site
-from gradlint_rules._figures import ChainFigures
 from gradlint_rules.thresholds import ADAM_STOPS, SGD_STOPS
 
 
@@ -83,21 +82,20 @@ def gradient_at(flow: Flow, parameter: str) -> float:
     return 0.0 if found is None or not found.gradient_rms else found.gradient_rms
 
 
-def change(ctx: RuleContext, parameter: str) -> float:
-    """log10 of a parameter's gradient relative to the gradient at the outputs (negative: attenuated)."""
+def change(ctx: RuleContext, parameter: str, reference: str = "") -> float:
+    """log10 of a parameter's gradient relative to the outputs', or to another parameter's (negative: attenuated)."""
     gradient = gradient_at(ctx.flow, parameter)
-    return math.log10(gradient / ctx.flow.output_gradient_rms) if gradient else -math.inf
+    beside = gradient_at(ctx.flow, reference) if reference else ctx.flow.output_gradient_rms
+    return math.log10(gradient / beside) if gradient and beside else -math.inf
 
 
-def gradient_summary(ctx: RuleContext, figures: ChainFigures, parameter: str) -> str:
-    """ "gradient RMS 1.0 at head → 3.1e-13 at body.0.weight (−12.5 decades)"."""
-    flow = ctx.flow
-    outputs = ctx.graph.nodes[ctx.graph.outputs[0]].module or "the output"
-    gradient = gradient_at(flow, parameter)
-    return (
-        f"gradient RMS {number(flow.output_gradient_rms)} at {outputs} → {number(gradient)} at {parameter} "
-        f"({decades(change(ctx, parameter))})"
-    )
+def gradient_summary(ctx: RuleContext, parameter: str, reference: str = "") -> str:
+    """`gradient RMS 1.0 at head → 3.1e-13 at body.0.weight (−12.5 decades)`."""
+    place = reference or ctx.graph.nodes[ctx.graph.outputs[0]].module or "the output"
+    start = gradient_at(ctx.flow, reference) if reference else ctx.flow.output_gradient_rms
+    end = gradient_at(ctx.flow, parameter)
+    fall = decades(change(ctx, parameter, reference))
+    return f"gradient RMS {number(start)} at {place} → {number(end)} at {parameter} ({fall})"
 
 
 def ranked(remedies: Iterable[tuple[float, Remedy]], most: int = 3) -> tuple[Remedy, ...]:

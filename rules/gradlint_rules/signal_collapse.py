@@ -30,7 +30,8 @@ class SignalCollapse(Rule):
 
     ## Known limits
     Judged at initialisation, with independent random inputs, up to the first pooling: averaging over many positions
-    makes random inputs alike without any fault of the model. Batch norm pulls samples apart again and so clears it.
+    makes random inputs alike without any fault of the model. Batch norm pulls samples apart again and so clears it,
+    unless nothing was left in float32.
 
     ## Use instead
     Weights with a gain that suits the activation (`nn.init.kaiming_normal_`), biases at zero, normalisation, skips.
@@ -91,10 +92,14 @@ class Unbiased(nn.Module):
         if len(spread) < 2:
             return
         first, last = next(iter(spread.values())), list(spread.values())[-1]
+        least = min(spread, key=lambda name: spread[name])
+        if spread[least] <= COLLAPSED_FOR_ALL:  # nothing is left in float32 that a later norm could pull apart
+            last = spread[least]
+            spread = {name: spread[name] for name in list(spread)[: list(spread).index(least) + 1]}
         fallen = math.log10(max(first, 1e-16) / max(last, 1e-16))
         if last > COLLAPSED or fallen < COLLAPSE_DRIFT:
             ctx.near_miss(
-                f"two inputs still differ at the last layer: 1 − correlation {number(last)} (limit {number(COLLAPSED)})"
+                f"1 − correlation of two inputs is {number(last)} at the last layer (limit {number(COLLAPSED)})"
             )
             return
         yield self._finding(ctx, bones, tuple(spread), first, last)

@@ -20,6 +20,9 @@ SGD_STOPS: Final = 5.0
 ADAM_STOPS: Final = 9.0
 """decades of starvation that not even Adam lifts, since its epsilon is 1e-8: an error whatever the optimiser"""
 
+UNEVEN: Final = 2.0
+"""decades by which a later layer's update ratio may exceed an earlier one's in a healthy model (GL101, GL102, GL302)"""
+
 EXPLODED: Final = 3.0
 """decades: a layer's update ratio lies this far above a healthy one (GL103, GL201, GL302, GL401)"""
 
@@ -44,8 +47,12 @@ REMEDY: Final = 0.5
 GAIN_RUN: Final = 4
 """count of layers without normalisation between them that make an initial gain matter (GL302)"""
 
+SCALE: Final = 5.0
+"""factor by which a layer's initial weights may enlarge the RMS of its input (GL303)"""
+
 DRIFT: Final = 2.0
-"""decades by which both activations and gradients of a path without normalisation may drift along it (GL401)"""
+"""decades by which activations and gradients of a path without normalisation may drift (GL401); starvation that counts
+where bounded functions alone cost more than SATURATED (GL101)"""
 
 TIME_LOSS: Final = 3.0
 """decades that the gradient loses from the last time step to the first (GL104)"""
