@@ -1,6 +1,7 @@
 """Build a target: with real tensors where it is small, without memory where it is large."""
 
 import inspect
+from dataclasses import replace
 
 from torch import nn
 
@@ -18,6 +19,8 @@ from gradlint.core.target import Target
 
 LARGE = 30_000_000
 """Elements above which a model is built without memory."""
+_REAL_AT_MOST = 300_000_000
+_READS_VALUES = "built with real tensors: its constructor reads the values of large ones"
 
 
 def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltModel:
@@ -32,28 +35,41 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
     Raises:
         AnalysisError: stage "build".
     """
-    guard = Guard(large)
     if namespace.sites is None:
         namespace.sites = SiteRecorder(construct.__code__)
-    sites = namespace.sites
+    built = _build_real(target, namespace, Guard(large))
+    if built is not None:
+        return built
     try:
-        with recording(sites, guard.count_unseen), without_downloads() as asked, guard:
+        return _build_large(target, namespace)
+    except AnalysisError as fake_error:
+        # a constructor that reads its own large tensors cannot do so with fake ones: real ones, if they fit
+        built = _build_real(target, namespace, Guard(_REAL_AT_MOST))
+        if built is None:
+            raise fake_error
+        return replace(built, notes=(*built.notes, _READS_VALUES))
+
+
+def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltModel | None:
+    """Build with real tensors; None where that would take more elements than the guard allows."""
+    assert namespace.sites is not None
+    try:
+        with recording(namespace.sites, guard.count_unseen), without_downloads() as asked, guard:
             model = construct(target, namespace)
     except TooLargeError:
-        return _build_large(target, namespace, sites)
+        return None
     except AnalysisError:
         if guard.exceeded:  # the user's code wrapped our exception in one of its own
-            return _build_large(target, namespace, sites)
+            return None
         raise
     if guard.exceeded:
-        return _build_large(target, namespace, sites)
-    return describe(target, model, sites, namespace, guard.kinds, notes=(NOTE,) if asked else ())
+        return None
+    return describe(target, model, namespace, guard.kinds, notes=(NOTE,) if asked else ())
 
 
 def describe(
     target: Target,
     model: nn.Module,
-    sites: SiteRecorder,
     namespace: Namespace,
     kinds: dict[int, str],
     *,
@@ -62,7 +78,8 @@ def describe(
     """Everything known of a model that was built with real tensors."""
     if not model.training:
         model.train()
-    chains, registered = sites.collect(model)
+    assert namespace.sites is not None
+    chains, registered = namespace.sites.collect(model)
     location = class_location(model, target, namespace)
     return BuiltModel(
         target=target,
@@ -87,7 +104,7 @@ def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Lo
     return Location(target.path, target.line)
 
 
-def _build_large(target: Target, namespace: Namespace, sites: SiteRecorder) -> BuiltModel:
+def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
     from gradlint.building.large import build_large  # imports torch._dynamo and sympy: a second of CPU
 
-    return build_large(target, namespace, sites, lambda model: class_location(model, target, namespace))
+    return build_large(target, namespace, lambda model: class_location(model, target, namespace))

@@ -22,9 +22,7 @@ from gradlint.core.location import Location
 from gradlint.core.target import Target
 
 
-def build_large(
-    target: Target, namespace: Namespace, sites: SiteRecorder, class_location: Callable[[nn.Module], Location]
-) -> BuiltModel:
+def build_large(target: Target, namespace: Namespace, class_location: Callable[[nn.Module], Location]) -> BuiltModel:
     """Build a target with fake tensors for everything of more than a thousand elements.
 
     Raises:
@@ -32,6 +30,7 @@ def build_large(
     """
     mode = fake_mode()
     recorder = InitRecorder()
+    sites = namespace.sites or SiteRecorder(construct.__code__)
     with (
         recording(sites),
         without_downloads() as asked,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -11,28 +12,21 @@ from gradlint.building.describe import first_names, further_names
 from gradlint.core.graph import GraphView, Law, ParameterInfo
 
 SAMPLE = 2048
-_POOL = 8 * SAMPLE
-_RANDOM_KINDS = frozenset({"uniform", "normal", "uninitialised", "values"})
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def real_values(tensor: torch.Tensor, kind: str) -> ParameterValues:
-    """Values of a real parameter or buffer. `sample` is all of it, or 2,048 of its quantiles in random order."""
+    """Values of a real parameter or buffer. `sample` is all of it, or 2,048 elements drawn with a fixed seed."""
     with torch.no_grad():
         flat = tensor.detach().reshape(-1)
         if flat.numel() > SAMPLE:
-            flat = _quantiles(flat)
+            flat = flat[_drawn(flat.numel()).to(flat.device)]
         return ParameterValues(tuple(tensor.shape), tensor.detach(), flat.to("cpu", torch.float64), kind)
 
 
-def _quantiles(flat: torch.Tensor) -> torch.Tensor:  # [N] → [2048]
-    generator = torch.Generator().manual_seed(0)
-    if flat.numel() > _POOL:
-        chosen = torch.randint(flat.numel(), (_POOL,), generator=generator)
-        flat = flat[chosen.to(flat.device)]
-    middles = (torch.arange(SAMPLE, dtype=torch.float64) + 0.5) * flat.numel() / SAMPLE
-    picked = flat.to("cpu", torch.float64).sort().values[middles.long()]
-    return picked[torch.randperm(SAMPLE, generator=generator)]
+@lru_cache(maxsize=256)
+def _drawn(numel: int) -> torch.Tensor:  # [2048]
+    return torch.randint(numel, (SAMPLE,), generator=torch.Generator().manual_seed(numel))
 
 
 def law_of(values: ParameterValues, *, unit_dim: int = 0) -> Law:

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
 _SEED = 0
@@ -15,19 +15,23 @@ _PROTECTED = ("gradlint", "gradlint_rules", "torch", "numpy")
 
 @contextmanager
 def seeded(seed: int | None = _SEED) -> Iterator[None]:
-    """Fixed random numbers inside, the caller's random state afterwards (torch, numpy and random)."""
-    state = (torch.get_rng_state(), np.random.get_state(), random.getstate())
+    """Fixed random numbers inside, the caller's random state afterwards (torch, random, numpy where it is in use)."""
+    numpy_random: Any = sys.modules.get("numpy.random")  # importing it takes longer than building a small model
+    numpy_state = numpy_random.get_state() if numpy_random is not None else None
+    state, plain_state = torch.get_rng_state(), random.getstate()
     devices = [torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         if seed is not None:
             torch.manual_seed(seed)
-            np.random.seed(seed)
             random.seed(seed)
+            if numpy_random is not None:
+                numpy_random.seed(seed)
         yield
     finally:
-        torch.set_rng_state(state[0])
-        np.random.set_state(state[1])
-        random.setstate(state[2])
+        torch.set_rng_state(state)
+        random.setstate(plain_state)
+        if numpy_state is not None:
+            numpy_random.set_state(numpy_state)
         for states in devices:
             torch.cuda.set_rng_state_all(states)
 

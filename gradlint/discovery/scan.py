@@ -9,6 +9,7 @@ from gradlint.core.target import LossUse
 from gradlint.discovery.candidates import find_candidates
 from gradlint.discovery.command_line import command_line_defaults
 from gradlint.discovery.flow_values import ModelValue, Value
+from gradlint.discovery.modules import is_torch_module
 from gradlint.discovery.names import Names, flat_statements, is_main_block
 from gradlint.discovery.roots import principal
 from gradlint.discovery.usage import Follower, Notebook, returned_names
@@ -65,7 +66,18 @@ def _why_none(tree: ast.Module, names: Names) -> str:
         return "the file is empty"
     if not names.framework:
         return "imports neither torch nor a framework built on it"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call | ast.ClassDef) and _is_hidden_model(node, names):
+            return (
+                "its models are local to a function: define them, or one that returns them, at the top level"
+            )
     return "defines no nn.Module, no function that returns one and no name bound to one"
+
+
+def _is_hidden_model(node: ast.Call | ast.ClassDef, names: Names) -> bool:
+    if isinstance(node, ast.Call):
+        return names.dotted(node.func) == "torch.nn.Sequential"
+    return any(is_torch_module(names.dotted(base)) for base in node.bases)
 
 
 def _sole_model(candidates: tuple[Candidate, ...]) -> str:

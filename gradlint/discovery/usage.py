@@ -93,6 +93,8 @@ class Follower:
                     self.value(child.context_expr)
         if isinstance(statement, ast.AugAssign | ast.For | ast.AsyncFor):
             self._forget(statement.target)
+        if isinstance(statement, ast.For) and isinstance(statement.iter, ast.Tuple | ast.List) and statement.iter.elts:
+            self._bind(statement.target, statement.iter.elts[-1], None)  # of several depths, the deepest comes last
         for name in ("body", "orelse", "finalbody"):
             self.follow(getattr(statement, name, []))
         for handler in getattr(statement, "handlers", []):

@@ -9,6 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from gradlint.building import BuiltModel, feed, law_of, parameter_infos
+from gradlint.core.errors import AnalysisError
 
 Built = Callable[..., BuiltModel]
 
@@ -213,6 +214,31 @@ def test_an_initialisation_that_cannot_be_followed_is_named(built: Built) -> Non
     assert note.startswith("initial law not known, variance 1/fan-in assumed: w")
     assert "linalg_inv" in note
     assert found.values["w"].sample.std().item() == pytest.approx(1 / 8, rel=0.01)
+
+
+READS_ITSELF = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(200, 200)
+        if self.a.weight.abs().max() > 0:
+            self.a.weight.data.div_(self.a.weight.abs().max().item())
+    def forward(self, x): return self.a(x)
+"""
+
+
+def test_a_constructor_that_reads_large_tensors_is_built_with_real_ones(built: Built) -> None:
+    found = built(READS_ITSELF, large=1000)
+    assert found.fake_mode is None
+    assert found.notes == ("built with real tensors: its constructor reads the values of large ones",)
+    assert found.values["a.weight"].values.abs().max() == 1
+
+
+def test_a_large_constructor_that_fails_by_itself_says_so(built: Built) -> None:
+    with pytest.raises(AnalysisError, match="ValueError: mine") as caught:
+        built(READS_ITSELF.replace("        if self", "        raise ValueError('mine')\n        if self"), large=1000)
+    assert caught.value.location is not None
+    assert caught.value.location.line == 8
 
 
 def test_torch_is_left_as_found(built: Built) -> None:

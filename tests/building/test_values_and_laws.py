@@ -28,8 +28,8 @@ def test_the_sample_of_a_large_tensor_has_its_moments(size: int) -> None:
     tensor = torch.randn(size) * 3 + 1
     sample = real_values(tensor, "normal").sample
     assert sample.shape == (SAMPLE,)
-    assert sample.mean().item() == pytest.approx(tensor.mean().item(), abs=0.06)
-    assert sample.std().item() == pytest.approx(tensor.std().item(), rel=0.02)
+    assert sample.mean().item() == pytest.approx(tensor.mean().item(), abs=0.2)
+    assert sample.std().item() == pytest.approx(tensor.std().item(), rel=0.05)
     assert abs(torch.corrcoef(torch.stack([sample, torch.arange(float(SAMPLE)).double()]))[0, 1].item()) < 0.1
 
 

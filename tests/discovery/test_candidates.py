@@ -76,6 +76,8 @@ def test_a_class_of_any_module_base_is_a_model(imports: str, base: str) -> None:
         ),
         ("import torch\nloss = torch.nn.CrossEntropyLoss()\n", "defines no nn.Module"),
         ("import torch\nact = torch.nn.ReLU()\n", "defines no nn.Module"),
+        ("import torch\ndef main():\n    class A(torch.nn.Module): pass\n", "its models are local to a function"),
+        ("import torch.nn as nn\nif __name__ == '__main__':\n    m = nn.Sequential()\n", "its models are local"),
     ],
 )
 def test_a_file_without_models_says_why(source: str, reason: str) -> None:

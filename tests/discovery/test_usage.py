@@ -126,6 +126,10 @@ def test_inputs_that_cannot_be_read_are_left_open() -> None:
     assert main("net = Net()", "for x in loader:", "    net(x)").inputs is None
 
 
+def test_a_loop_over_literals_takes_the_last() -> None:
+    assert main("for depth in (2, 5, 50):", "    net = Net(depth)").args == (50,)
+
+
 def test_a_fed_construction_is_preferred_to_an_earlier_one() -> None:
     found = target("def f():\n    Net(1)\ndef test_net():\n    net = Net(2)\n    net(torch.randn(2, 2))\n")
     assert (found.args, found.inputs) == ((2,), (InputSpec((2, 2)),))
