@@ -16,6 +16,7 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, default_dims, dim
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal, emit, mapped
@@ -135,11 +136,11 @@ class Propagation:
                 return self.editor.after(call, other)
         rule = self.rules.get(call.op.op)
         meta = call.node.meta.get("val")
-        if rule is None and isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point:
+        ids = any(isinstance(a, Ids) for a in call.args)
+        counted = isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point
+        if isinstance(meta, TensorMeta) and ((rule is None and counted) or (ids and not call.op.requires_grad)):
             return Ids(tuple(meta.shape))
-        if rule is None:
-            raise NoRuleError("no transfer rule")
-        value = rule(call)
+        value = by_shape(call) if rule is None else rule(call)
         return value if self.editor is None else self.editor.after(call, value)
 
     def _read(self, node: fx.Node, reader: fx.Node) -> Any:

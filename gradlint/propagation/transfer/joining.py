@@ -119,6 +119,17 @@ def setitem(call: Call) -> Any:
     return mixture(call, [whole, part], [rest, replaced], call.shape, dims)
 
 
+def alias_update(call: Call) -> Any:
+    """A tensor part of which was written through another view of its memory: the rest, and what was written."""
+    stale, writer = call.args
+    if not isinstance(stale, Signal) or not isinstance(writer, Signal):
+        return stale
+    whole, part = math.prod(stale.shape), math.prod(writer.shape)
+    if part >= whole:
+        return Signal(writer.x, stale.shape, stale.dims)
+    return mixture(call, [stale, writer], [whole - part, part], stale.shape, stale.dims)
+
+
 def _extent(index: Any, shape: tuple[int, ...]) -> int:
     """Number of elements that an index names."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -132,4 +143,5 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
     "stack": stack,
     "setitem": setitem,
+    "alias_update": alias_update,
 }

@@ -245,6 +245,21 @@ def split(call: Call) -> Any:
     return tuple(out)
 
 
+def ordered(call: Call) -> Any:
+    """sort and topk: the same elements (the largest of them), and integers."""
+    signal = _floating(call)
+    metas = call.node.meta["val"]
+    indices = Ids(tuple(metas[1].shape))
+    if signal is None or tuple(metas[0].shape) == signal.shape:
+        return (signal or Ids(tuple(metas[0].shape)), indices)
+    n, k = math.prod(signal.shape), math.prod(tuple(metas[0].shape))
+    top = signal.value.sort(1, descending=True).values[:, : max(1, round(signal.x.shape[1] * k / n))]
+    wide = top[:, torch.arange(signal.x.shape[1]) % top.shape[1]]
+    y = emit(wide, (signal.x, lambda g, scale: g * math.sqrt(k / n)))
+    dims = tuple(d if D.size(d) == m else dim(m, Role.UNIT) for d, m in zip(signal.dims, metas[0].shape, strict=True))
+    return (Signal(y, tuple(metas[0].shape), dims), indices)
+
+
 def unpack(call: Call) -> Any:
     """One of several results."""
     value, index = call.args
@@ -263,6 +278,7 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("index_select gather take_along_dim index take masked_select".split(), gathered),
     **dict.fromkeys("select narrow".split(), select),
     **dict.fromkeys("chunk split unbind tensor_split split_with_sizes hsplit vsplit dsplit".split(), split),
+    **dict.fromkeys("sort topk msort".split(), ordered),
     "getitem": getitem,
     "unpack": unpack,
 }

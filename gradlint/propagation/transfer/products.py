@@ -1,6 +1,7 @@
 """Products of two computed tensors: matmul, bmm, einsum."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer import attention
-from gradlint.propagation.transfer.contraction import add_bias, dense
-from gradlint.propagation.weights import Weight, unit_index
+from gradlint.propagation.transfer.contraction import Taps, add_bias, dense, project
+from gradlint.propagation.weights import Weight, rows, unit_index
 
 
 def matmul(call: Call) -> Signal:
@@ -98,12 +99,34 @@ def _energy(call: Call, left: Signal, right: Signal, n: int) -> Signal:
 
 
 def addmm(call: Call) -> Signal:
-    """`bias + a @ b`."""
-    bias, a, b = call.args[0], call.arg(1, "mat1"), call.arg(2, "mat2")
+    """`beta·bias + alpha·(a @ b)`."""
+    bias = call.args[0]
+    a = call.arg(1, "mat1", call.kwargs.get("batch1"))
+    b = call.arg(2, "mat2", call.kwargs.get("batch2"))
     y = product(call, a, b)
+    alpha, beta = float(call.kwargs.get("alpha", 1)), float(call.kwargs.get("beta", 1))
+    if alpha != 1:
+        y = y.with_x(y.x * alpha)
+    if beta != 1:
+        return y.with_x(y.x + call.signal(bias, y.dims).x * beta) if beta else y
     if isinstance(bias, Weight) and len(bias.shape) == 1:
         return add_bias(call, y, bias, unit_index(bias.numel, call.key))
     return y.with_x(y.x + call.signal(bias, y.dims).x)
+
+
+def grouped(call: Call) -> Signal:
+    """`grouped_mm(x, W)` with one weight `[experts, in, out]` per group of rows: each row meets one expert."""
+    operand, weight = call.args[0], call.args[1]
+    if not isinstance(weight, Weight) or len(weight.shape) != 3 or not isinstance(operand, Signal):
+        raise NoRuleError("its experts are not parameters")
+    experts, fan_in, out = weight.shape
+    real = None if weight.values is None else weight.values.transpose(1, 2).reshape(experts * out, fan_in)
+    matrix = rows(weight, real, experts * out, fan_in, call.key)
+    matrix = replace(matrix, total=matrix.total / experts)
+    tokens = call.shape[0]
+    share = (dim(max(1, tokens // experts), Role.SAMPLE), dim(out, Role.UNIT))
+    y = project(call, operand, weight, matrix, share, Taps(), fan_in)
+    return y.with_x(y.x, dims=(dim(tokens, Role.SAMPLE), share[1]))
 
 
 def einsum(call: Call) -> Signal:
@@ -183,4 +206,5 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("matmul bmm mm".split(), matmul),
     **dict.fromkeys("addmm baddbmm".split(), addmm),
     "einsum": einsum,
+    "grouped_mm": grouped,
 }
