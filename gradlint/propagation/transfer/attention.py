@@ -86,7 +86,7 @@ def scores(call: Call, query: Signal, key: Signal, n: int, dims: Dims, groups: f
     coherent = float((n * q_mean * k_mean).square().mean())
     shift = modes(P.Moments(max(common.q, coherent), max(common.p, coherent), common.s, common.o), "scores", call.key)
     y = P.gaussian(free, "scores", call.key) + shift
-    keys, queries = key.count(Role.POSITION), count(dims, Role.POSITION)
+    keys, queries = key.shape[-2], query.shape[-2]  # further position dims are windows: attention stays inside
 
     def to_query(g: Tensor, scale: float) -> Tensor:
         rest = P.centred_blocks(g)
@@ -142,7 +142,7 @@ def mix(call: Call, weights: Signal, value: Signal, prob: Prob, dims: Dims, grou
         v.o + free_other * o.o,
     )
     n = value.shape[-1]
-    keys, queries = prob.keys, count(dims, Role.POSITION)
+    keys, queries = prob.keys, weights.shape[-2]
 
     def to_weights(g: Tensor, scale: float) -> Tensor:
         m = P.moments(g)
