@@ -7,9 +7,15 @@ from gradlint.api import Rule
 
 
 def page(rule: Rule) -> str:
-    """Title, summary, level, and the rule's own docstring."""
+    """Title, summary, level, the rule's own docstring, and its first examples."""
     text = inspect.cleandoc(type(rule).__doc__ or "")
-    return f"# {rule.code} {rule.name}\n\n{rule.summary}\n\nLevel: {rule.level}\n\n{text}\n"
+    head = f"# {rule.code} {rule.name}\n\n{rule.summary}\n\nLevel: {rule.level}\n\n{text}\n"
+    shown = (("Example", rule.INVALID), ("Healthy twin", rule.VALID))
+    return head + "".join(_example(title, examples[0]) for title, examples in shown if examples)
+
+
+def _example(title: str, source: str) -> str:
+    return f"\n## {title}\n\n```python\n{source.strip()}\n```\n"
 
 
 def overview(rules: Sequence[Rule]) -> str:

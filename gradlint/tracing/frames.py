@@ -13,7 +13,8 @@ _TORCH = torch.__path__[0] + "/"  # with its slash, or torchvision counts as tor
 _GRADLINT = __file__.rsplit("/tracing/", 1)[0] + "/"
 _GENERATED = ("<frozen", "<eval_with_key", "<string>", "<__array_function__")
 
-_cache: dict[tuple[CodeType, int], Location] = {}
+_cache: dict[tuple[str, CodeType, int], Location] = {}
+"""Keyed by the file too: code objects of equal text in two files are equal."""
 
 
 def is_user_code(filename: str) -> bool:
@@ -39,11 +40,12 @@ def user_frames(bottom: CodeType | None = None, limit: int = 24) -> tuple[Locati
 
 def locate(code: CodeType, lasti: int, fallback_line: int) -> Location:
     """Line and columns of one instruction of `code` (columns in characters, from 1)."""
-    found = _cache.get((code, lasti))
+    key = (code.co_filename, code, lasti)
+    found = _cache.get(key)
     if found is None:
         if len(_cache) > 50_000:
             _cache.clear()
-        found = _cache[(code, lasti)] = _positions(code, lasti, fallback_line)
+        found = _cache[key] = _positions(code, lasti, fallback_line)
     return found
 
 

@@ -82,13 +82,13 @@ class ZeroHead(nn.Module):
         sleeping = asleep(ctx, bones)
         if sleeping:
             yield self._finding(
-                ctx, sleeping, "start at zero and never wake", "zero weights between zeros", "no-gradient"
+                ctx, sleeping, "of zeros that nothing ever lifts", "zero weights between zeros", "no-gradient"
             )
         equal = [node for node in _layers(bones) if node.name not in sleeping and _symmetric(ctx, bones, node)]
         if equal:
             names = tuple(node.name for node in equal)
             yield self._finding(
-                ctx, names, "start with equal weights in all units and keep them equal", "all units alike", "equal-rows"
+                ctx, names, "whose units start with equal weights and stay equal", "all units alike", "equal-rows"
             )
 
     def _finding(self, ctx: RuleContext, nodes: tuple[str, ...], what: str, label: str, kind: str) -> Finding:

@@ -19,7 +19,7 @@ def in_the_code() -> dict[str, tuple[float, str]]:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), statement.target.id
             name = statement.target.id
-            found[name] = (getattr(thresholds, name), str(text.value.value))
+            found[name] = (getattr(thresholds, name), " ".join(str(text.value.value).split()))
     return found
 
 

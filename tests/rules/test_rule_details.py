@@ -1,0 +1,199 @@
+"""What the examples alone do not show: severities, spared patterns, sites and remedies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradlint.core.finding import Finding, Severity
+
+HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
+SIGMOIDS = (
+    HEAD
+    + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range({depth}))
+        self.out = nn.Linear(64, 3)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = torch.sigmoid(layer(x))
+        return self.out(x)
+"""
+)
+TRAINED = (
+    HEAD
+    + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, {outputs})
+
+    def forward(self, x):
+        return {output}
+
+if __name__ == "__main__":
+    net = Net()
+    loss = {loss}(net(torch.randn(4, 8)), {target})
+"""
+)
+
+
+def only(findings: tuple[Finding, ...]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+@pytest.mark.parametrize(
+    ("depth", "optimizer", "severity"),
+    [
+        (6, "", Severity.WARNING),
+        (7, "sgd", Severity.ERROR),
+        (6, "adam", Severity.WARNING),
+        (14, None, Severity.ERROR),
+    ],
+)
+def test_severity_by_optimiser(
+    judge: Callable[..., Any], depth: int, optimizer: str | None, severity: Severity
+) -> None:
+    finding = next(f for f in judge(SIGMOIDS.format(depth=depth), optimizer or None).raw if f.code == "GL101")
+    assert finding.severity is severity
+
+
+def test_functional_operators_are_shown_where_they_are_called(judge: Callable[..., Any]) -> None:
+    finding = only(judge(SIGMOIDS.format(depth=8)).findings)
+    assert (finding.code, finding.location.line) == ("GL101", 14)
+    assert set(finding.consequences) >= {"GL102"}
+    assert len(finding.attributed) == 8
+    assert finding.remedies and all(remedy.predicted for remedy in finding.remedies)
+
+
+def test_three_sigmoids_are_no_stack_and_say_why(judge: Callable[..., Any]) -> None:
+    judged = judge(SIGMOIDS.format(depth=3))
+    assert judged.findings == ()
+    assert any(miss.startswith("vanishing-gradient: the worst-fed layer") for miss in judged.near_misses)
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "target", "code"),
+    [
+        ("self.fc(x).softmax(1)", "F.cross_entropy", "torch.zeros(4).long()", "GL505"),
+        ("F.log_softmax(self.fc(x), 1)", "F.cross_entropy", "torch.zeros(4).long()", None),
+        ("self.fc(x).softmax(1), self.fc(x)", "F.cross_entropy", "torch.zeros(4).long()", None),
+        ("F.softmax(F.softmax(self.fc(x), 1), 1)", "F.mse_loss", "torch.zeros(4, 3)", "GL505"),
+        ("F.relu(self.fc(x))", "F.binary_cross_entropy_with_logits", "torch.zeros(4, 3)", "GL506"),
+        ("torch.sigmoid(self.fc(x)).squeeze(-1)", "nn.BCEWithLogitsLoss()", "torch.zeros(4, 3)", "GL506"),
+        ("torch.sigmoid(self.fc(x))", "F.mse_loss", "torch.zeros(4, 3)", None),
+    ],
+)
+def test_losses(judge: Callable[..., Any], output: str, loss: str, target: str, code: str | None) -> None:
+    judged = judge(TRAINED.format(outputs=3, output=output, loss=loss, target=target))
+    assert judged.codes == ({code} if code else set())
+
+
+@pytest.mark.parametrize(
+    ("layers", "fires"),
+    [
+        ("nn.Linear(8, 16), nn.Dropout(0.1), nn.Linear(16, 4)", True),
+        ("nn.Linear(8, 16), nn.Identity(), nn.Linear(16, 4)", True),
+        ("nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4)", False),
+        ("nn.Linear(8, 16), nn.LayerNorm(16), nn.Linear(16, 4)", False),
+        ("nn.Linear(8, 2), nn.Linear(2, 8)", False),
+        ("nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 8, 3), nn.Conv1d(8, 8, 3)", True),
+        ("nn.Unflatten(1, (1, 8)), nn.Conv1d(1, 8, 3), nn.Conv1d(8, 8, 3, groups=8)", False),
+        ("nn.Unflatten(1, (1, 8)), nn.ConvTranspose1d(1, 8, 2, stride=2), nn.Conv1d(8, 8, 3)", False),
+    ],
+)
+def test_linear_chains_and_factorisations(judge: Callable[..., Any], layers: str, fires: bool) -> None:
+    source = HEAD + f"net = nn.Sequential({layers})\n\nif __name__ == '__main__':\n    net(torch.randn(4, 8))\n"
+    assert judge(source).codes == ({"GL501"} if fires else set())
+
+
+@pytest.mark.parametrize(
+    ("body", "fires"),
+    [
+        ("return self.a(x)", True),
+        ("return self.a(x) + self.b(x).detach()", True),
+        ("return self.a(x) + (self.b(x).round() - self.b(x)).detach() + self.b(x)", False),
+        ("with torch.no_grad():\n            y = self.b(x)\n        return self.a(x) + y", False),
+        ("return self.a(x) if x.shape[0] else self.b(x)", False),
+    ],
+)
+def test_unreachable_parameters(judge: Callable[..., Any], body: str, fires: bool) -> None:
+    source = (
+        HEAD
+        + f"""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(8, 8)
+        self.b = nn.Linear(8, 8)
+
+    def forward(self, x):
+        {body}
+"""
+    )
+    judged = judge(source)
+    assert judged.codes == ({"GL503"} if fires else set())
+    if fires:
+        assert only(judged.findings).location.line == 10
+
+
+def test_zeros_that_wake_are_left_alone(judge: Callable[..., Any]) -> None:
+    source = (
+        HEAD
+        + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inp = nn.Linear(8, 16)
+        self.up = nn.Linear(16, 16)
+        self.down = nn.Linear(16, 16)
+        self.out = nn.Linear(16, 2)
+        for layer in (ZEROS):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        x = self.inp(x)
+        x = x + self.down(torch.relu(self.up(x)))
+        return self.out(x)
+"""
+    )
+    assert judge(source.replace("ZEROS", "self.down, self.out")).codes == set()
+    asleep = only(judge(source.replace("ZEROS", "self.up, self.down")).findings)
+    assert (asleep.code, asleep.severity, asleep.location.line) == ("GL301", Severity.ERROR, 10)
+
+
+def test_recurrences_with_gates_or_short_windows_are_left_alone(judge: Callable[..., Any]) -> None:
+    source = (
+        HEAD
+        + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cell = nn.CELL(4, 24)
+        self.out = nn.Linear(24, 2)
+
+    def forward(self, x):
+        h = x.new_zeros(x.shape[0], 24)
+        for t in range(x.shape[1]):
+            h = self.cell(x[:, t], h)
+        return self.out(h)
+
+if __name__ == "__main__":
+    Net()(torch.randn(4, STEPS, 4))
+"""
+    )
+    assert judge(source.replace("CELL", "RNNCell").replace("STEPS", "30")).codes == {"GL104"}
+    assert judge(source.replace("CELL", "RNNCell").replace("STEPS", "6")).codes == set()
+    assert judge(source.replace("CELL", "GRUCell").replace("STEPS", "30")).codes == set()
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_no_line_is_borrowed_from_a_file_of_equal_text(judge: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    finding = only(judge(SIGMOIDS.format(depth=8)).findings)
+    assert (finding.location.path, finding.location.line) == (str(tmp_path / "model.py"), 14), name
