@@ -7,7 +7,7 @@ from gradlint.core.finding import Claim, Figures
 from gradlint.core.flow import TimeFlow
 from gradlint.probe.figures import decades, rms
 from gradlint.probe.laboratory import Laboratory
-from gradlint.probe.quantities.measured import Measured, scientific, unmeasured
+from gradlint.probe.quantities.measured import Measured, scientific, signed, unmeasured
 from gradlint.tracing.leaves import is_floating
 
 
@@ -39,7 +39,7 @@ def activation_growth(lab: Laboratory, claim: Claim) -> Measured:
     if start is None or end is None or lost is None:
         return unmeasured(f"there is no activation to compare at {_named(claim.subject)}")
     gained = -lost
-    summary = f"activations of {scientific(end)} in a real forward pass ({gained:+.1f} decades)"
+    summary = f"activations of {scientific(end)} in a real forward pass ({signed(gained)} decades)"
     return Measured(gained, summary, {"activation_rms": end, "reference_rms": start, "growth": gained}, "decades")
 
 
@@ -62,7 +62,7 @@ def time_loss(lab: Laboratory, claim: Claim) -> Measured:
     if flow.inputs:
         figures["first_input_gradient_rms"] = flow.inputs[0]
     summary = (
-        f"{scientific(first)} is left of the gradient after {flow.steps - 1} real steps back ({-lost:+.1f} decades)"
+        f"{scientific(first)} is left of the gradient after {flow.steps - 1} real steps back ({signed(-lost)} decades)"
     )
     return Measured(lost, summary, figures, "decades")
 
@@ -93,7 +93,7 @@ def with_remedy(lab: Laboratory, claim: Claim) -> Measured:
     won = abs(without) - abs(with_it)
     if not math.isfinite(won):
         won = math.copysign(math.inf, won) if abs(without) != abs(with_it) else 0.0
-    summary = f"{-without:+.1f} decades without, {-with_it:+.1f} with {claim.edit.text}, by real backward passes"
+    summary = f"{signed(-without)} decades without, {signed(-with_it)} with {claim.edit.text}, by real backward passes"
     return Measured(won, summary, {"attenuation": without, "with_remedy": with_it, "won": won}, "decades")
 
 
@@ -126,7 +126,7 @@ def _loss_figures(lab: Laboratory, claim: Claim) -> Figures:
 def _gradient_summary(end: float, lost: float) -> str:
     if end == 0:
         return "no gradient at all arrives in a real backward pass"
-    return f"{scientific(end)} by a real backward pass ({-lost:+.1f} decades)"
+    return f"{scientific(end)} by a real backward pass ({signed(-lost)} decades)"
 
 
 def _named(subject: str) -> str:

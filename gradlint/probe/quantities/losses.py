@@ -13,7 +13,7 @@ from gradlint.core.finding import Claim, Figures
 from gradlint.probe.execute import values_at
 from gradlint.probe.figures import decades, rms
 from gradlint.probe.laboratory import Laboratory
-from gradlint.probe.quantities.measured import Measured, scientific, unmeasured
+from gradlint.probe.quantities.measured import Measured, scientific, signed, unmeasured
 from gradlint.tracing.leaves import is_floating
 
 _ONE = 1e-3
@@ -63,7 +63,7 @@ def loss_gradient_shrunk(lab: Laboratory, claim: Claim) -> Measured:
         "rows_sum_to_one": sums,
         "classes": probabilities.shape[dim],
     }
-    share = f"{scientific(10**-lost)} of the loss's gradient is left by a real backward pass ({-lost:+.1f} decades)"
+    share = f"{scientific(10**-lost)} of the loss's gradient is left by a real backward pass ({signed(-lost)} decades)"
     return Measured(lost, f"rows sum to one; {share}" if sums else share, figures, "decades")
 
 

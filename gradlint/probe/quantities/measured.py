@@ -28,3 +28,9 @@ def scientific(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:.2g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def signed(value: float) -> str:
+    """Decades with their sign, as in print: −1.9, +3.0."""
+    text = f"{value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
