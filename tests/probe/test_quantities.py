@@ -58,7 +58,7 @@ def test_attenuation_at_module_parameter_and_node(measured: Measure) -> None:
     assert at_module.value == pytest.approx(5)
     assert at_node.value == pytest.approx(5)
     assert at_parameter.value == pytest.approx(5)  # the input is one everywhere
-    assert at_module.summary.endswith("by a real backward pass (-5.0 decades)")
+    assert at_module.summary.endswith("by a real backward pass (−5.0 decades)")
     assert at_parameter.figures["loss"] == "mean squared error"
     assert at_parameter.figures["loss_ratio_decades"] == pytest.approx(5)
     assert measured(model, x, "attenuation", "0", reference="1").value == pytest.approx(3)
@@ -251,7 +251,7 @@ def test_a_softmax_before_cross_entropy_by_hand(measured: Measure) -> None:
     assert found.value == pytest.approx(1.0)
     assert found.figures["rows_sum_to_one"] is True
     assert found.figures["classes"] == 10
-    assert "(-1.0 decades)" in found.summary
+    assert "(−1.0 decades)" in found.summary
 
 
 def test_log_softmax_costs_nothing(measured: Measure) -> None:
