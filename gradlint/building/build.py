@@ -64,7 +64,14 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
         raise
     if guard.exceeded:
         return None
-    return describe(target, model, namespace, guard.kinds, notes=(NOTE,) if asked else ())
+    return describe(target, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
+
+
+def notes_on(namespace: Namespace, asked: list[str]) -> tuple[str, ...]:
+    """What the reader of a report should know of how the model came about."""
+    missing = sorted({name.partition(".")[0] for name in namespace.missing})
+    notes = (f"not installed, and not needed so far: {', '.join(missing)}",) if missing else ()
+    return (*notes, NOTE) if asked else notes
 
 
 def describe(
@@ -107,4 +114,5 @@ def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Lo
 def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
     from gradlint.building.large import build_large  # imports torch._dynamo and sympy: a second of CPU
 
-    return build_large(target, namespace, lambda model: class_location(model, target, namespace))
+    built = build_large(target, namespace, lambda model: class_location(model, target, namespace))
+    return replace(built, notes=(*notes_on(namespace, []), *built.notes))

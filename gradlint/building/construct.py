@@ -8,6 +8,7 @@ from torch import nn
 from gradlint.building.failure import analysis_error
 from gradlint.building.guard import TooLargeError
 from gradlint.building.namespace import Namespace
+from gradlint.building.stubs import MissingPackageError
 from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -28,11 +29,27 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
         raise
     except BaseException as error:
         doing = f"building {target.name}"
-        raise analysis_error(error, stage="build", doing=doing, path=target.path, fallback=place) from error
+        package = _absent(error, namespace)
+        remedy = f"install {package} in the environment that runs gradlint" if package else ""
+        raise analysis_error(
+            error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
+        ) from error
     if not isinstance(model, nn.Module):
         message = f"{target.name} gives {type(model).__name__}, not an nn.Module"
-        raise AnalysisError(message, stage="build", location=place, remedy="name a class, a factory or a model")
+        remedy = "name a class, a factory or a model"
+        if namespace.missing:
+            message += f" (not installed: {', '.join(namespace.missing)})"
+            remedy = f"install {namespace.missing[0].partition('.')[0]} in the environment that runs gradlint"
+        raise AnalysisError(message, stage="build", location=place, remedy=remedy)
     return model
+
+
+def _absent(error: BaseException, namespace: Namespace) -> str:
+    """The package whose absence an error is due to, if it is."""
+    if isinstance(error, MissingPackageError):
+        return error.name or ""
+    mixed_up = "Missing" in str(error) and namespace.missing
+    return namespace.missing[0].partition(".")[0] if mixed_up else ""
 
 
 def _instance(target: Target, namespace: Namespace) -> Any:

@@ -1,10 +1,10 @@
 """Turn whatever a user's code raises into an AnalysisError that names the user's own line."""
 
 import linecache
-import traceback
 from collections import Counter
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
+from types import CodeType, TracebackType
 
 import torch
 
@@ -12,6 +12,7 @@ from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
 
 _TORCH = str(Path(torch.__file__).parent) + "/"
+COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
 _GRADLINT = str(Path(__file__).resolve().parent.parent) + "/"
 
 
@@ -40,12 +41,31 @@ def raised_at(error: BaseException, path: str) -> Location | None:
 
 def _places(tb: TracebackType | None) -> list[Location]:
     found = []
-    for frame, line in traceback.walk_tb(tb):
+    while tb is not None:
+        frame, lasti, line = tb.tb_frame, tb.tb_lasti, tb.tb_lineno
+        tb = tb.tb_next
         filename = frame.f_code.co_filename
         if not is_foreign(filename):
-            name = frame.f_code.co_qualname.replace("<locals>.", "")
-            found.append(Location(filename, line, context="" if name == "<module>" else name))
+            found.append(place_in(frame.f_code, lasti, line))
     return found
+
+
+def place_in(code: CodeType, instruction: int, line: int) -> Location:
+    """The exact expression that an instruction of a code object stands for, with its columns."""
+    positions = next(islice(code.co_positions(), instruction // 2, None), (None, None, None, None))
+    start_line, end_line, start, end = positions
+    line = start_line or line
+    column = character_column(code.co_filename, line, start) or 1
+    last = character_column(code.co_filename, line, end) if end_line == line else None
+    return Location(code.co_filename, line, column, last, context_of(code))
+
+
+def context_of(code: CodeType) -> str:
+    """`SigmoidMLP.__init__`, for a comprehension in it too; empty at module level."""
+    name = code.co_qualname.replace("<locals>.", "")
+    for part in (*COMPREHENSIONS, "<lambda>", "<module>"):
+        name = name.removesuffix(part).removesuffix(".")
+    return name
 
 
 def describe(error: BaseException) -> str:

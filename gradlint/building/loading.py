@@ -12,6 +12,7 @@ from types import ModuleType
 
 from gradlint.building.failure import analysis_error, describe
 from gradlint.building.namespace import Namespace
+from gradlint.building.stubs import stand_in, standing_in
 from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -82,12 +83,13 @@ def _execute(path: str, tree: ast.Module, name: str, folders: list[str], outside
     module.__dict__["__package__"] = package = name.rpartition(".")[0]
     namespace = Namespace(path, module, tree, folders, _future_flags(tree))
     linecache.checkcache(path)
-    with as_script(Path(path), folders):
+    with as_script(Path(path), folders), standing_in() as missing:
         if package:
             _enter_package(package, outside, path, stubbed=stubbed)
         sys.modules[module.__name__] = module
         for statement in tree.body:
             _load_statement(namespace, statement)
+        namespace.missing = tuple(missing)
     return namespace
 
 
@@ -154,7 +156,7 @@ def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:
         return
     try:
         namespace.require(_import_time_names(definition))
-        namespace.run(definition)
+        _run(namespace, definition)
     except BaseException as error:
         place = Location(namespace.path, statement.lineno, statement.col_offset + 1)
         doing = f"loading {Path(namespace.path).name}"
@@ -162,6 +164,16 @@ def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:
         raise analysis_error(
             error, stage="import", doing=doing, path=namespace.path, fallback=place, remedy=remedy
         ) from error
+
+
+def _run(namespace: Namespace, definition: ast.stmt) -> None:
+    """Execute a definition; packages that are not installed are stood in for."""
+    while True:
+        try:
+            return namespace.run(definition)
+        except ModuleNotFoundError as error:
+            if not stand_in(error, namespace.folders):
+                raise
 
 
 def _waits(namespace: Namespace, statement: ast.stmt) -> bool:

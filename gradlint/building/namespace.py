@@ -25,6 +25,8 @@ class Namespace:
     """Compiler flags of its `from __future__` imports."""
     held: list[ast.stmt] = field(default_factory=list)
     """Top-level statements that have not been run, in order."""
+    missing: tuple[str, ...] = ()
+    """Packages and modules that the file imports and that are not installed."""
     sites: SiteRecorder | None = None
     """Where the modules made so far were made; the models of one file may share some."""
 

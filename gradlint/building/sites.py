@@ -9,14 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from gradlint.building.failure import character_column, is_foreign
+from gradlint.building.failure import COMPREHENSIONS, is_foreign, place_in
 from gradlint.core.location import Location
 
 _MODULE_KEY = "_gradlint_sites"
 _PARAMETER_KEY = "_gradlint_parameter_sites"
 _DEEPEST = 24
 _tokens = itertools.count()
-_COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
 
 Chain = tuple[Location, ...]
 
@@ -38,14 +37,14 @@ class SiteRecorder:
             code = frame.f_code
             if not is_foreign(code.co_filename) and inside != code.co_qualname:
                 found.append(self._place(frame))
-                inside = code.co_qualname.rpartition(".<locals>")[0] if code.co_name in _COMPREHENSIONS else ""
+                inside = code.co_qualname.rpartition(".<locals>")[0] if code.co_name in COMPREHENSIONS else ""
             frame = frame.f_back
         return tuple(found)
 
     def _place(self, frame: FrameType) -> Location:
         key = (frame.f_code, frame.f_lasti)
         if key not in self._known:
-            self._known[key] = location_of(frame)
+            self._known[key] = place_in(frame.f_code, frame.f_lasti, frame.f_lineno)
         return self._known[key]
 
     def note_module(self, module: nn.Module, frame: FrameType | None) -> None:
@@ -78,28 +77,6 @@ class SiteRecorder:
                 if chain := self._noted(note):
                     parameters[id(module), name] = chain[0]
         return modules, parameters
-
-
-def location_of(frame: FrameType) -> Location:
-    """The exact call that a frame is at, with its columns."""
-    code = frame.f_code
-    name = context_of(code)
-    for index, position in enumerate(code.co_positions()):
-        if index == frame.f_lasti // 2:
-            line, end_line, start, end = position
-            line = line or frame.f_lineno
-            column = character_column(code.co_filename, line, start) or 1
-            last = character_column(code.co_filename, line, end) if end_line == line else None
-            return Location(code.co_filename, line, column, last, name)
-    return Location(code.co_filename, frame.f_lineno, context=name)
-
-
-def context_of(code: CodeType) -> str:
-    """`SigmoidMLP.__init__`, for a comprehension in it too; empty at module level."""
-    name = code.co_qualname.replace("<locals>.", "")
-    for part in (*_COMPREHENSIONS, "<lambda>", "<module>"):
-        name = name.removesuffix(part).removesuffix(".")
-    return name
 
 
 def _is_own_constructor(frame: FrameType, module: nn.Module) -> bool:

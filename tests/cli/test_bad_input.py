@@ -94,7 +94,7 @@ def test_files_without_a_model_are_a_note(name: str, hostile: dict[str, Any]) ->
 def test_a_model_that_fails_alone_is_not_green(run: Run) -> None:
     done = run("check", "raises.py", cwd=HOSTILE)
     assert done.returncode == 2
-    assert "--> raises.py:10:1 in Raises.__init__" in done.stdout
+    assert "--> raises.py:10:22 in Raises.__init__" in done.stdout
     assert '        self.scale = {"small": 1.0}["large"]' in done.stdout
     assert "Not analysed: 1 of 1 model." in done.stdout
 

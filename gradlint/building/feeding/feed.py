@@ -17,6 +17,7 @@ from gradlint.building.feeding.hints import Hints, hints_of
 from gradlint.building.feeding.mend import mended
 from gradlint.building.feeding.tensors import described, make, remedy
 from gradlint.building.feeding.trial import Trial, attempt
+from gradlint.building.stubs import MissingPackageError
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
 from gradlint.core.target import InputSpec
@@ -103,6 +104,8 @@ class _Search:
             return None
         if trial.ok:
             return self._fed(self._enlarged(proposal, trial, source), source)
+        if isinstance(trial.error, MissingPackageError):
+            raise self._missing(trial.error) from trial.error
         for mend in mended(proposal, trial, self.built.model, self.hints):
             if self.exhausted:
                 break
@@ -110,6 +113,12 @@ class _Search:
             if again is not None and again.ok:
                 return self._fed(self._enlarged(mend, again, source), source)
         return None
+
+    def _missing(self, error: MissingPackageError) -> AnalysisError:
+        remedy = f"install {error.name} in the environment that runs gradlint"
+        path = self.built.target.path if self.built.target else ""
+        place = self.built.class_location
+        return analysis_error(error, stage="feed", doing="the forward pass", path=path, fallback=place, remedy=remedy)
 
     def _try(self, proposal: Proposal) -> Trial | None:
         key = tuple(replace(spec, value=repr(spec.value)) for spec in proposal)

@@ -1,0 +1,111 @@
+"""Packages that a file imports and nobody has installed."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradlint.building import BuiltModel, build, feed, load_module
+from gradlint.core.errors import AnalysisError
+from gradlint.core.target import Target
+
+Built = Callable[..., BuiltModel]
+Write = Callable[..., str]
+
+NET = """
+import absent_logger
+import absent_plots.figures as figures
+from absent_data.sets import Images, load
+from absent_data import *
+
+log = absent_logger.get("x")
+
+@absent_logger.traced
+def helper(x: figures.Axes | None, y: Images[int] = load("a")) -> "figures.Axes":
+    return x
+
+class Data(Images):
+    pass
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        {constructor}
+    def forward(self, x):
+        {forward}
+        return self.a(x)
+"""
+
+
+def text(constructor: str = "pass", forward: str = "pass") -> str:
+    return NET.format(constructor=constructor, forward=forward)
+
+
+def test_what_the_model_does_not_need_is_stood_in_for(built: Built) -> None:
+    found = built(text())
+    assert feed(found).described == "(8, 3) float32"
+    assert found.notes == ("not installed, and not needed so far: absent_data, absent_logger, absent_plots",)
+    assert not [name for name in sys.modules if name.startswith("absent")]
+
+
+def test_what_a_decorator_wraps_stays_itself(write: Write) -> None:
+    assert load_module(write(text())).evaluate("helper(7)") == 7
+
+
+@pytest.mark.parametrize(
+    ("constructor", "message"),
+    [
+        ("self.b = absent_data.layers.Conv(3)", "it needs absent_data.layers.Conv, and absent_data is not installed"),
+        ("self.b = Images(3)", "it needs absent_data.sets.Images, and absent_data is not installed"),
+        ("nn.Linear(figures.WIDTH, 2)", "got Missing"),
+    ],
+)
+def test_a_model_that_needs_one_is_an_error(built: Built, constructor: str, message: str) -> None:
+    source = text(constructor).replace("from absent_data import *", "import absent_data")
+    with pytest.raises(AnalysisError) as caught:
+        built(source)
+    assert caught.value.stage == "build"
+    assert caught.value.location is not None
+    assert caught.value.location.line == 22
+    assert message in caught.value.message
+    assert caught.value.remedy.startswith("install absent_")
+
+
+def test_the_package_to_install_is_named(built: Built) -> None:
+    with pytest.raises(AnalysisError) as caught:
+        built(text("absent_logger.info('x', 1)"))
+    assert caught.value.remedy == "install absent_logger in the environment that runs gradlint"
+
+
+def test_a_forward_that_needs_one_is_an_error(built: Built) -> None:
+    with pytest.raises(AnalysisError, match=r"it needs absent_plots\.figures\.show") as caught:
+        feed(built(text(forward="figures.show(x, 1)")))
+    assert caught.value.stage == "feed"
+    assert caught.value.remedy == "install absent_plots in the environment that runs gradlint"
+
+
+def test_a_model_of_an_absent_base_is_an_error(write: Write) -> None:
+    path = write("from absent_framework import BaseModule\nclass Net(BaseModule):\n    pass\n")
+    with pytest.raises(AnalysisError, match="not installed: absent_framework") as caught:
+        build(Target(path, "Net", 5), load_module(path))
+    assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
+
+
+def test_siblings_may_miss_packages_too(tmp_path: Path) -> None:
+    (tmp_path / "plotting_of_mine.py").write_text("import absent_plots\nWIDTH = 3\n")
+    path = tmp_path / "model.py"
+    path.write_text("from plotting_of_mine import WIDTH\n")
+    assert load_module(str(path)).evaluate("WIDTH") == 3
+
+
+def test_optional_imports_fail_as_they_should(write: Write) -> None:
+    namespace = load_module(write("try:\n    import absent_speed\nexcept ImportError:\n    absent_speed = None\n"))
+    assert namespace.evaluate("absent_speed") is None
+    assert namespace.missing == ()
+
+
+def test_a_missing_name_of_an_installed_package_is_no_missing_package(write: Write) -> None:
+    with pytest.raises(AnalysisError, match=r"torch\.absent_part"):
+        load_module(write("import torch.absent_part\n"))
