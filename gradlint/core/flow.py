@@ -79,7 +79,7 @@ class TimeFlow:
     module: str
     steps: int
     hidden: tuple[float, ...]
-    """RMS of ∂L/∂h_t for the evaluated steps (all of them, or extrapolated beyond the cap)."""
+    """RMS of ∂L/∂h_t (the top layer's h) for the evaluated steps: all of them, up to a cap."""
     inputs: tuple[float, ...] = ()
     """RMS of ∂L/∂x_t."""
     gain: float = 0.0

@@ -237,7 +237,7 @@ class Propagation:
             self.derived.append((weight.values, [rms]))
             return
         before = self.energies.get(weight.name, 0.0)
-        self.energies[weight.name] = (before**2 + rms**2) ** 0.5 if max(before, rms) > 1e-150 else before + rms
+        self.energies[weight.name] = math.hypot(before, rms)
 
 
 LAYOUT = frozenset(

@@ -122,7 +122,7 @@ def particles_of(values: Tensor, key: str) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class StepGradients:
-    """RMS of ∂L/∂(state) and ∂L/∂x_t for each step, cotangent on the last output only."""
+    """RMS of ∂L/∂h_t (top layer) and ∂L/∂x_t for each step, cotangent on the last output only."""
 
     hidden: tuple[float, ...]
     inputs: tuple[float, ...]
@@ -135,19 +135,14 @@ def step_gradients(cell: Cell, x: Tensor) -> StepGradients:
         fed = [x[t : t + 1].detach().clone().requires_grad_() for t in range(steps)]
         state = cell.start(x.shape[1])
         states: list[tuple[Tensor, ...]] = []
-        output = None
         for t in range(steps):
-            output, state = cell.run(fed[t], state)
+            _, state = cell.run(fed[t], state)
             states.append(state if isinstance(state, tuple) else (state,))
-        assert output is not None
+        output = states[-1][0][-1]  # the top layer's state is what the last step gives
         gen = P.generator("last", steps)
         cotangent = torch.randn(output.shape, generator=gen, dtype=P.DTYPE)
-        wanted = [tensor for pair in states for tensor in pair]
+        wanted = [pair[0] for pair in states]
         found = torch.autograd.grad(output, [*wanted, *fed], cotangent, allow_unused=True)
-    per_step = len(states[0])
-    hidden = []
-    for t in range(steps):
-        grads = found[t * per_step : (t + 1) * per_step]
-        hidden.append(math.sqrt(sum(P.rms(g.reshape(1, -1)) ** 2 for g in grads if g is not None)))
-    inputs = tuple(P.rms(g.reshape(1, -1)) if g is not None else 0.0 for g in found[steps * per_step :])
+    hidden = [P.rms(g[-1]) if g is not None else 0.0 for g in found[:steps]]
+    inputs = tuple(P.rms(g.reshape(1, -1)) if g is not None else 0.0 for g in found[steps:])
     return StepGradients(tuple(hidden), inputs)

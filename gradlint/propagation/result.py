@@ -106,7 +106,7 @@ def _pooled(values: Iterable[float | None]) -> float | None:
     known = list(values)
     if not known or any(v is None for v in known):
         return None
-    return math.sqrt(sum(v * v for v in known if v is not None) / len(known)) if known else None
+    return math.hypot(*(v for v in known if v is not None)) / math.sqrt(len(known))
 
 
 def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None) -> dict[str, ModuleFlow]:
@@ -131,7 +131,9 @@ def attenuation(output: float | None, gradient: float | None) -> float | None:
     """log10(output gradient / gradient); infinite where nothing arrives."""
     if output is None or gradient is None or output == 0:
         return None
-    return math.log10(output / gradient) if gradient > 0 else math.inf
+    if gradient == 0:
+        return math.inf
+    return math.log10(output) - math.log10(gradient) if math.isfinite(gradient) else -math.inf
 
 
 def _parameters(run: Propagation) -> dict[str, ParameterFlow]:
