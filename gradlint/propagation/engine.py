@@ -1,5 +1,6 @@
 """Run a traced graph on particles: forward node by node, then one backward over the same particles."""
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field

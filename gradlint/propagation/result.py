@@ -112,6 +112,7 @@ def _pooled(values: Iterable[float | None]) -> float | None:
 def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None) -> dict[str, ModuleFlow]:
     flows: dict[str, ModuleFlow] = {}
     by_module: dict[str, list[str]] = {}
+    ops = run.graph.view.nodes
     for call in run.graph.view.calls:
         if call.output is not None:
             by_module.setdefault(call.module, []).append(call.output)
@@ -120,7 +121,7 @@ def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None)
         if not seen:
             flows[path] = ModuleFlow(None, None, None, len(outputs))
             continue
-        gradient = _pooled(n.gradient_rms for n in seen)
+        gradient = _pooled(n.gradient_rms if ops[n.name].requires_grad else 0.0 for n in seen)  # nothing learned before
         flows[path] = ModuleFlow(
             _pooled(n.activation_rms for n in seen), gradient, attenuation(output, gradient), len(outputs)
         )
