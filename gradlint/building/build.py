@@ -10,6 +10,7 @@ from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.guard import Guard, TooLargeError
 from gradlint.building.laws import read_values
+from gradlint.building.loading import renew
 from gradlint.building.namespace import Namespace
 from gradlint.building.offline import NOTE, without_downloads
 from gradlint.building.sites import SiteRecorder, recording
@@ -37,12 +38,15 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
     """
     if namespace.sites is None:
         namespace.sites = SiteRecorder(construct.__code__)
+    renew(namespace)
     built = _build_real(target, namespace, Guard(large))
     if built is not None:
         return built
+    renew(namespace)
     try:
         return _build_large(target, namespace)
     except AnalysisError as fake_error:
+        renew(namespace)
         # a constructor that reads its own large tensors cannot do so with fake ones: real ones, if they fit
         built = _build_real(target, namespace, Guard(_REAL_AT_MOST))
         if built is None:

@@ -45,6 +45,19 @@ def load_module(path: str, root: str | None = None, *, source: str | None = None
     if _loaded:
         forget_modules(*_loaded.pop())
     _loaded.append((set(sys.modules), folders))
+    return _load(path, tree, folders)
+
+
+def renew(namespace: Namespace) -> None:
+    """Execute the definitions anew where a statement was left half-way: it may have appended to a list already."""
+    if namespace.stale:
+        sys.modules.pop(namespace.module.__name__, None)
+        fresh = _load(namespace.path, namespace.tree, namespace.folders)
+        namespace.module, namespace.held, namespace.stale = fresh.module, fresh.held, False
+
+
+def _load(path: str, tree: ast.Module, folders: list[str]) -> Namespace:
+    file = Path(path).resolve()
     name, outside = package_of(file)
     if "site-packages" in file.parts and "." in name:
         return _installed(path, tree, name, folders)

@@ -25,6 +25,8 @@ class Namespace:
     """Compiler flags of its `from __future__` imports."""
     held: list[ast.stmt] = field(default_factory=list)
     """Top-level statements that have not been run, in order."""
+    stale: bool = False
+    """Whether a statement was left half-way, by an exception or because the model turned out to be large."""
     missing: tuple[str, ...] = ()
     """Packages and modules that the file imports and that are not installed."""
     sites: SiteRecorder | None = None
@@ -43,7 +45,9 @@ class Namespace:
         """Run those of the statements kept back that the given names depend on, in the order of the file."""
         needed = self._closure(names)
         for statement in [s for s in self.held if s in needed]:
-            self.run(statement)  # one that is left half-way (too large) runs again
+            self.stale = True
+            self.run(statement)
+            self.stale = False
             self.held.remove(statement)
 
     def evaluate(self, expression: str) -> Any:

@@ -222,3 +222,110 @@ def test_hooks_of_other_modules_are_not_left_behind() -> None:
     feed(adopt(nn.Linear(2, 2)))
     assert not module._global_forward_hooks
     assert not module._global_forward_pre_hooks
+
+
+class Config:
+    def __init__(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+
+class Announcing(nn.Module):
+    """A model in the manner of transformers: everything optional, sizes in a configuration."""
+
+    def __init__(self, main_input_name: str, **config: object) -> None:
+        super().__init__()
+        self.main_input_name = main_input_name
+        self.config = Config(**config)
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, **inputs: torch.Tensor | None) -> torch.Tensor:
+        assert set(inputs) == {self.main_input_name} | set(self.further())
+        return next(value for value in inputs.values() if value is not None).float()
+
+    def further(self) -> list[str]:
+        if getattr(self.config, "text_config", None) is not None:
+            return ["input_ids"]
+        return ["decoder_input_ids"] if getattr(self.config, "is_encoder_decoder", False) else []
+
+
+@pytest.mark.parametrize(
+    ("model", "described"),
+    [
+        (Announcing("input_ids", vocab_size=9, max_position_embeddings=512), "input_ids: (8, 64) int64"),
+        (Announcing("input_ids", vocab_size=9, n_positions=16), "input_ids: (8, 16) int64"),
+        (
+            Announcing("input_ids", vocab_size=9, is_encoder_decoder=True),
+            "input_ids: (8, 32) int64, decoder_input_ids: (8, 32) int64",
+        ),
+        (Announcing("pixel_values", image_size=48, num_channels=1), "pixel_values: (8, 1, 48, 48) float32"),
+        (Announcing("pixel_values", image_size=(32, 64)), "pixel_values: (8, 3, 32, 64) float32"),
+        (Announcing("input_values"), "input_values: (8, 16000) float32"),
+        (
+            Announcing("input_features", num_mel_bins=4, max_source_positions=30),
+            "input_features: (8, 4, 60) float32",
+        ),
+        (
+            Announcing("pixel_values", vision_config=Config(image_size=16), text_config=Config(vocab_size=5)),
+            "pixel_values: (8, 3, 16, 16) float32, input_ids: (8, 32) int64",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_inputs_that_a_configuration_announces(model: nn.Module, described: str) -> None:
+    fed = feed(adopt(model))
+    assert (fed.described, fed.source) == (described, "Config")
+    ids = fed.kwargs.get("input_ids")
+    assert ids is None or ids.max() < 9
+
+
+class Broken(nn.Module):
+    """Adds a table of positions whose length only an error tells."""
+
+    def __init__(self, length: int, prefix: int = 0, patch: int | None = None) -> None:
+        super().__init__()
+        self.stem = nn.Linear(4, 4) if patch is None else nn.Conv2d(3, 4, patch, stride=patch)
+        self.table = nn.Parameter(torch.zeros(1, length, 4))
+        self.prefix = prefix
+        self.attention = nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        if x.dim() == 4:
+            x = x.flatten(2).transpose(1, 2)
+        x = torch.cat([x[:, :1]] * self.prefix + [x], 1)
+        return x + self.table
+
+
+@pytest.mark.parametrize(
+    ("model", "described"),
+    [
+        (Broken(49, patch=4), "(8, 3, 28, 28) float32"),
+        (Broken(37 * 37, patch=2), "(8, 3, 74, 74) float32"),
+        (Broken(13 * 13 + 1, prefix=1, patch=2), "(8, 3, 26, 26) float32"),
+        (Broken(9 * 9 + 2, prefix=2, patch=4), "(8, 3, 36, 36) float32"),
+        (Broken(21), "(8, 21, 4) float32"),
+    ],
+)
+def test_the_length_of_a_position_table_is_read_from_the_error(model: nn.Module, described: str) -> None:
+    assert feed(adopt(model)).described == described
+
+
+@pytest.mark.parametrize(
+    ("name", "described"),
+    [("image", "(8, 3, 64, 64) float32"), ("video", "(8, 3, 8, 64, 64) float32"), ("x", "(8, 12) float32")],
+)
+def test_the_name_of_an_argument_tells_its_dimensions(built: Built, name: str, described: str) -> None:
+    check = {"image": "x.dim() == 4 and x.shape[-1] > 2", "video": "x.dim() == 5", "x": "True"}[name]
+    found = built(
+        f"""
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.a = nn.Linear(12, 4)
+            def forward(self, {name}):
+                x = {name}
+                assert {check}
+                return self.a(x.reshape(len(x), -1)[:, :12])
+        """
+    )
+    assert feed(found).described == described

@@ -216,6 +216,21 @@ def test_an_initialisation_that_cannot_be_followed_is_named(built: Built) -> Non
     assert found.values["w"].sample.std().item() == pytest.approx(1 / 8, rel=0.01)
 
 
+def test_a_module_level_model_that_turns_out_to_be_large(built: Built) -> None:
+    found = built(
+        """
+        layers = []
+        for _ in range(6):
+            layers.append(nn.Linear(100, 100))
+        model = nn.Sequential(*layers)
+        """,
+        large=25_000,
+    )
+    assert found.fake_mode is not None
+    assert len(found.model) == 6
+    assert [place.line for place in found.modules["5"].sites] == [6]
+
+
 READS_ITSELF = """
 class Net(nn.Module):
     def __init__(self):
