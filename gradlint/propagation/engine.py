@@ -165,8 +165,10 @@ class Propagation:
         """Something computed from parameters alone: keep real values real, laws as far as they go."""
         weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract) if isinstance(v, Weight)]
         if all(w.values is not None for w in weights):
-            args, kwargs = tree_map(_copied_values, (call.args, dict(call.kwargs)), is_leaf=_is_abstract)
-            out = call.node.target(*args, **kwargs)  # type: ignore[operator]
+            given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
+            args, kwargs = tree_map(_copied_values, given, is_leaf=_is_abstract)
+            with torch.set_grad_enabled(call.op.grad_enabled):
+                out = call.node.target(*args, **kwargs)  # type: ignore[operator]
             return tree_map(lambda v: self._derived(v, weights[0]) if isinstance(v, Tensor) else v, out)
         if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
             return Weight(weights[0].name, call.shape, None, weights[0].sample, weights[0].learned)
@@ -178,7 +180,7 @@ class Propagation:
         if not values.dtype.is_floating_point:
             return values.detach()
         flat = values.detach().to(P.DTYPE).reshape(-1)
-        return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned)
+        return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned and values.requires_grad)
 
     def _unknown(self, call: Call, reason: str) -> Any:
         """No rule: pass the moments of the first floating operand through, and say so."""

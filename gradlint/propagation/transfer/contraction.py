@@ -130,7 +130,9 @@ def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
     """
     batch = count(dims, Role.SAMPLE)
     places = count(dims, Role.POSITION) * count(dims, Role.KEY)
-    return sum(
+    outputs = next((count([d], Role.UNIT) for d in reversed(dims) if count([d], Role.UNIT) > 1), 1)
+    heads = count(dims, Role.UNIT) / outputs  # sets of units that share the weight
+    return heads * sum(
         freedom * max(a, 0.0) * max(b, 0.0)
         for freedom, a, b in zip(
             (1, places - 1, batch - 1, (batch - 1) * (places - 1)),

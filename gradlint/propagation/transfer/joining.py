@@ -116,6 +116,8 @@ def setitem(call: Call) -> Any:
     dims = whole.dims if len(whole.dims) == len(call.shape) else part.dims
     if rest == 0:
         return Signal(part.x.expand(P.R, P.S), call.shape, dims)
+    kept = math.sqrt(rest / (rest + replaced))  # nothing comes back to what was replaced
+    whole = whole.with_x(emit(whole.value, (whole.x, lambda g, scale: g * kept)))
     return mixture(call, [whole, part], [rest, replaced], call.shape, dims)
 
 

@@ -12,7 +12,7 @@ from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.sharing import shared
-from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.signal import Signal, emit, mapped
 
 
 def _floating(call: Call) -> Signal | None:
@@ -84,19 +84,34 @@ def expand(call: Call) -> Any:
     padded = ((),) * (len(shape) - len(signal.dims)) + signal.dims
     before = (1,) * (len(shape) - len(signal.shape)) + signal.shape
     fallback = default_dims(shape)
-    dims, added = [], []
+    dims: list[D.Dim] = []
+    added: list[D.Dim] = []
+    again: list[D.Dim] = []
     for old, had, n, usual in zip(padded, before, shape, fallback, strict=True):
         if had == n:
             dims.append(old)
             continue
         role = usual[0].role if usual and had == 1 else (old[0].role if old else Role.POSITION)
         copies = dim(n // max(1, had), role)
-        added.append(copies)
+        (added if had == 1 else again).append(copies)
         dims.append(D._merge([*copies, *old]))
     units = count(added, Role.UNIT) if signal.x.shape[1] == 1 else 1
-    extra = count(added, Role.UNIT) // max(1, units)
-    x = shared(signal.x, count(added, Role.SAMPLE), count(added, Role.POSITION) * extra, units, call.key)
+    x = shared(signal.x, count(added, Role.SAMPLE), count(added, Role.POSITION), units, call.key)
+    alike = count([*again, *added], Role.UNIT) // max(1, units)
+    times = (count(again, Role.SAMPLE), count(again, Role.POSITION), alike)
+    if max(times) > 1:
+        x = emit(x.detach(), (x, mapped(lambda m: _gathered_back(m, *times), "copies", call.key)))
     return Signal(x, shape, tuple(dims), prob=signal.prob)
+
+
+def _gathered_back(m: P.Moments, samples: int, positions: int, units: int) -> P.Moments:
+    """Cotangents of the copies of samples, positions (which covary) and units (which do not), added up."""
+    n = positions
+    q, s = n * m.q + n * (n - 1) * m.p, n * m.s + n * (n - 1) * m.o
+    p, o = n * n * m.p, n * n * m.o
+    n = samples
+    q, p = n * q + n * (n - 1) * s, n * p + n * (n - 1) * o
+    return P.Moments(q, p, n * n * s, n * n * o).times(units)
 
 
 def keep(call: Call) -> Any:

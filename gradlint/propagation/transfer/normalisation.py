@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Transfer
-from gradlint.propagation.dims import Role, count, dim, image_dims
+from gradlint.propagation.dims import Dims, Role, count, dim, image_dims
 from gradlint.propagation.profiles import normalised
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit
@@ -175,11 +175,11 @@ def _frozen(call: Call, signal: Signal, weight: object, bias: object) -> Signal:
     return affine(call, signal.with_x(y), weight, bias)
 
 
-def affine(call: Call, signal: Signal, weight: object, bias: object) -> Signal:
-    """Scale and shift per unit; their gradients sum over samples and positions."""
+def affine(call: Call, signal: Signal, weight: object, bias: object, over: Dims | None = None) -> Signal:
+    """Scale and shift per unit; their gradients sum over the dims `over` (else over samples and positions)."""
     y = signal.x
-    samples = signal.count(Role.SAMPLE)
-    positions = signal.count(Role.POSITION)
+    samples, positions = (count(signal.dims if over is None else over, r) for r in (Role.SAMPLE, Role.POSITION))
+    heads = math.sqrt(1 if over is None else count(over, Role.UNIT))  # sets of units that share them
     for operand, multiply in ((weight, True), (bias, False)):
         if operand is None:
             continue
@@ -189,6 +189,7 @@ def affine(call: Call, signal: Signal, weight: object, bias: object) -> Signal:
                 values.requires_grad_()
                 call.run.elementwise.append((operand, values))
             z = shared(values, samples, positions, 1, call.key, "affine", multiply)
+            z = emit(z.detach(), (z, lambda g, scale: g * heads)) if heads > 1 else z
         else:
             z = call.signal(operand, signal.dims).x
         y = y * z if multiply else y + z
@@ -200,7 +201,7 @@ def layer_norm(call: Call) -> Signal:
     shape = call.arg(1, "normalized_shape")
     axes = len(shape) if isinstance(shape, tuple | list | torch.Size) else 1
     y = _last_dims(call, axes, float(call.arg(4, "eps", 1e-5) or 1e-5), centre=True)
-    return affine(call, y, call.arg(2, "weight"), call.arg(3, "bias"))
+    return affine(call, y, call.arg(2, "weight"), call.arg(3, "bias"), y.dims[:-axes])
 
 
 def rms_norm(call: Call) -> Signal:
@@ -208,7 +209,7 @@ def rms_norm(call: Call) -> Signal:
     shape = call.arg(1, "normalized_shape")
     axes = len(shape) if isinstance(shape, tuple | list | torch.Size) else 1
     y = _last_dims(call, axes, float(call.arg(3, "eps") or 1e-6), centre=False)
-    return affine(call, y, call.arg(2, "weight"), None)
+    return affine(call, y, call.arg(2, "weight"), None, y.dims[:-axes])
 
 
 def _last_dims(call: Call, axes: int, eps: float, *, centre: bool) -> Signal:

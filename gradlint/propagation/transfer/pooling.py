@@ -83,17 +83,23 @@ def resample(mode: str, axes: int) -> Transfer:
 
     def rule(call: Call) -> Signal:
         signal = _map(call, axes)
-        corners = bool(call.arg(2, "align_corners", False)) if mode == "linear" else None
+        corners = bool(call.arg(2, "align_corners", False)) if mode != "nearest" else None
         matrices = []
         for n, out in zip(signal.shape[-axes:], call.shape[-axes:], strict=True):
-            eye = torch.eye(n, dtype=P.DTYPE)[None]
-            a = F.interpolate(eye, size=out, mode=mode, align_corners=corners)[0]
-            matrices.append(a.T)
+            matrices.append(_resampling(n, out, mode, corners))
         dims = _resized(signal, call.shape, axes)
         y = map_positions(signal, PositionMap.of(matrices), call.shape, dims, call.key)
         return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
 
     return rule
+
+
+def _resampling(n: int, out: int, mode: str, corners: bool | None) -> Tensor:
+    """`[out, n]` of one axis."""
+    eye = torch.eye(n, dtype=P.DTYPE)[None]
+    if mode == "cubic":  # torch has it in two dims only
+        return F.interpolate(eye[..., None], size=(out, 1), mode="bicubic", align_corners=corners)[0, ..., 0].T
+    return F.interpolate(eye, size=out, mode=mode, align_corners=corners)[0].T
 
 
 def pad(call: Call) -> Signal:
@@ -116,8 +122,9 @@ def pad(call: Call) -> Signal:
     if a.n_in == a.n_out:
         return signal
     if all(d == e or (e and e[0].role is Role.UNIT) for d, e in zip(signal.dims, dims, strict=True)):
-        keep = a.n_in / a.n_out  # padded units hold nothing: the energy of all goes down
-        return Signal(signal.x * math.sqrt(keep), call.shape, tuple(dims))
+        keep = a.n_in / a.n_out  # padded units hold nothing: the energy of all goes down, what comes back does not
+        x = emit(signal.value * math.sqrt(keep), (signal.x, lambda g, scale: g))
+        return Signal(x, call.shape, tuple(dims))
     return map_positions(signal, a, call.shape, tuple(dims), call.key)
 
 
@@ -254,6 +261,7 @@ RULES: dict[str, Transfer] = {
     **{f"upsample_nearest{n}d": resample("nearest", n) for n in (1, 2, 3)},
     "upsample_linear1d": resample("linear", 1),
     "upsample_bilinear2d": resample("linear", 2),
+    "upsample_bicubic2d": resample("cubic", 2),
     "upsample_trilinear3d": resample("linear", 3),
     "pad": pad,
     "constant_pad_nd": pad,

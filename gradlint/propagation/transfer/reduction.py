@@ -47,13 +47,18 @@ def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
     if n == 1 or x.shape[1] == 1:
         return x
     if n < BLOCK:
-        blocks = P.S // n
-        head = x[:, : blocks * n].reshape(P.R, blocks, n).mean(2, keepdim=True).expand(P.R, blocks, n).reshape(P.R, -1)
-        rest = P.S - blocks * n
-        return torch.cat([head, head[:, :rest]], 1) if rest else head
+        return emit(_block_means(x.detach(), n), (x, lambda g, scale: g / n))
     v = x.detach()
     mean = v.mean(1, keepdim=True) + modes(P.moments(v - v.mean(1, keepdim=True)).times(1 / n), "mean", *key)
     return emit(mean, (x, lambda g, scale: g.expand(P.R, v.shape[1]) / n))
+
+
+def _block_means(x: Tensor, n: int) -> Tensor:
+    """Each particle becomes the mean of its group of `n`, the same groups in all blocks."""
+    wide = x.expand(P.R, P.S).view(P.R, P.BLOCKS, -1)
+    whole = P.distinct() // n * n
+    means = wide[..., :whole].reshape(P.R, P.BLOCKS, -1, n).mean(3).repeat_interleave(n, 2)
+    return torch.cat([means, means[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
 
 
 def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
