@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.signal import Signal, modes
+from gradlint.propagation.signal import Signal, emit, modes
 
 SIGNIFICANT = 4.0
 """Sources of a cotangent count as independent while their correlation is within so many standard errors of zero."""
@@ -40,6 +40,25 @@ class _Fork(torch.autograd.Function):
         for m in parts[1:]:
             want = want.plus(m)
         return P.reshape_moments(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
+
+
+def settled(y: Tensor, a: Tensor, b: Tensor, *key: object) -> Tensor:
+    """A sum `y` of two tensors that share no randomness: its covariances are the sums of theirs, without sampling noise.
+
+    Where the particles show a correlation beyond chance, they know best and nothing is changed.
+    """
+    if not y.is_floating_point() or not a.shape == b.shape == (P.R, P.S):
+        return y
+    parts, now = (P.centred(a), P.centred(b)), P.centred(y.detach())
+    smaller, energy = min(m.q for m in parts), parts[0].q + parts[1].q
+    if smaller <= 1e-9 * energy:
+        return y
+    cross = abs(now.q - energy) / (2 * (parts[0].q * parts[1].q) ** 0.5)
+    if cross > SIGNIFICANT / P.distinct() ** 0.5:
+        return y
+    mean = y.detach().mean(1, keepdim=True)
+    exact = P.reshape_moments(y.detach() - mean, parts[0].plus(parts[1]), "sum", *key, current=now) + mean
+    return emit(exact, (y, lambda g, scale: g))
 
 
 def fork(signal: Signal, readers: int, key: str) -> list[Signal]:

@@ -12,7 +12,7 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, count, default_dims
 from gradlint.propagation.profiles import Profile, mixed
-from gradlint.propagation.sharing import shared
+from gradlint.propagation.sharing import settled, shared
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import Weight, spread
 
@@ -84,6 +84,8 @@ def _ready(call: Call, signal: Signal, dims: Dims) -> Tensor:
 def _concrete(value: Tensor, dims: Dims) -> Any:
     if value.numel() == 1:
         return value.item() if value.dtype.is_floating_point else value.reshape(())
+    if count(dims, Role.KEY) > 1 and value.dtype.is_floating_point:
+        value = value.masked_fill(value < BLOCKED, 0.0)  # hidden keys are remembered as a mask, not added
     return spread(value, tuple(value.shape), dims, "shape", tuple(value.shape))
 
 
@@ -115,6 +117,8 @@ def elementwise(call: Call) -> Signal:
     width = max(y.shape[1] if y.dim() == 2 else 1, 1)
     if y.dim() < 2 or y.shape[0] != P.R:
         y = y.expand(P.R, width)
+    if call.op.op in ("add", "sub") and len(ready) == 2 and all(isinstance(r, Tensor) for r in ready):
+        y = settled(y, ready[0].detach(), ready[1].detach(), call.key)
     single = len(leaves) == 1
     scaled = single or (
         call.op.op in ("mul", "div", "add", "sub") and not any(isinstance(v, Signal | Weight) for v in leaves[1:])
