@@ -250,7 +250,7 @@ LAYOUT = frozenset(
 """Operators that only rearrange elements: a law survives them."""
 
 
-LOOKUPS = frozenset(["embedding"])
+LOOKUPS = frozenset(["embedding", "embedding_bag"])
 """Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
 
 
