@@ -40,8 +40,11 @@ class NodeFlow:
         """Correlation between two samples after the unit mean is removed: 1 means that inputs cannot be told apart."""
         if self.q is None or self.s is None or self.mean is None:
             return None
-        variance = self.q - self.mean**2
-        return None if variance <= 1e-30 else max(-1.0, min(1.0, (self.s - self.mean**2) / variance))
+        common = self.mean * self.mean
+        variance = self.q - common
+        if not math.isfinite(variance) or variance <= 1e-30:
+            return None
+        return max(-1.0, min(1.0, (self.s - common) / variance))
 
 
 @dataclass(frozen=True, slots=True)

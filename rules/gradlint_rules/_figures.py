@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-from gradlint.api import Flow, GraphView, OpNode
+from gradlint.api import Flow, GraphView, NodeFlow, OpNode
 from gradlint_rules._operators import NORMS
 from gradlint_rules._paths import Skeleton, by_constants, is_layer, weights_of
 from gradlint_rules.thresholds import UNEVEN
@@ -107,13 +107,19 @@ def chain_figures(skeleton: Skeleton, chain: tuple[str, ...], flow: Flow) -> Cha
     shapes = [graph.nodes[name].shape or () for name in skeleton.outputs]
     batch = shapes[0][0] if shapes and shapes[0] else 1
     elements = sum(math.prod(shape) for shape in shapes)
-    return ChainFigures(chain, layers, _with_regions(losses), chain == skeleton.trunk, max(1, batch), elements)
+    return ChainFigures(chain, layers, _with_regions(graph, losses), chain == skeleton.trunk, max(1, batch), elements)
 
 
-def _with_regions(losses: list[Loss]) -> tuple[Loss, ...]:
-    """Count scaling and shifting in front of a bounded function as part of it: `clamp(x / 4 + 1)` is one function."""
+def _with_regions(graph: GraphView, losses: list[Loss]) -> tuple[Loss, ...]:
+    """Count scaling and shifting in front of a bounded function as part of it: `clamp(x / 4 + 1)` is one function.
+
+    The inverse of an exponential that was lifted above zero is bounded too: `1 / (1 + exp(-x))`.
+    """
     merged: list[Loss] = []
     for loss in losses:
+        ops = [graph.nodes[earlier.node].op for earlier in merged[-2:]]
+        if graph.nodes[loss.node].op in ("div", "reciprocal") and loss.kind != "scaling" and ops == ["exp", "add"]:
+            loss = Loss(loss.node, "saturating", loss.decades + merged.pop().decades + merged.pop().decades)
         if loss.kind == "saturating":
             while merged and merged[-1].kind in ("scaling", "shift"):
                 loss = Loss(loss.node, loss.kind, loss.decades + merged.pop().decades)
@@ -153,7 +159,7 @@ def _loss(skeleton: Skeleton, before: str, name: str, flow: Flow) -> Loss | None
 
 def _kind(skeleton: Skeleton, before: str, name: str, flow: Flow) -> str:
     graph = skeleton.graph
-    node = graph.nodes[name]
+    node, figures = graph.nodes[name], flow.nodes.get(name)
     sources = skeleton.before[name]
     if sources != (before,) or len(skeleton.after[before]) != 1:
         return "residual" if before in sources else "branches"
@@ -162,8 +168,24 @@ def _kind(skeleton: Skeleton, before: str, name: str, flow: Flow) -> str:
     if node.op in NORMS:
         return "norm"
     if by_constants(graph, node):
-        return "scaling" if node.op in ("mul", "div", "neg") else "shift"
-    figures = flow.nodes.get(name)
+        is_scaling = node.op in ("mul", "div", "neg")
+        return (
+            ("other" if _divides_by_it(node, flow.nodes.get(before), figures) else "scaling") if is_scaling else "shift"
+        )
     if figures is not None and figures.slope_rms is not None:
         return "saturating" if figures.bounded else "activation"
     return "other"
+
+
+def _divides_by_it(node: OpNode, before: NodeFlow | None, behind: NodeFlow | None) -> bool:
+    """Whether a division is `1 / x` and not `x / 8`: both read one signal and one number."""
+    if node.op != "div" or not node.scalars or before is None or behind is None:
+        return False
+    try:
+        number = abs(float(node.scalars[0]))
+    except ValueError:
+        return False
+    sizes = (before.activation_rms, behind.activation_rms)
+    if not number or not sizes[0] or not sizes[1]:
+        return False
+    return abs(math.log10(sizes[1] / sizes[0]) + math.log10(number)) > 0.01

@@ -22,6 +22,13 @@ def decades(value: float, *, signed: bool = True) -> str:
     return f"{signed_number(value) if signed else f'{abs(value):.1f}'} decades"
 
 
+def times(value: float) -> str:
+    """So many decades as a factor in words: "600 times", "10^9 times"."""
+    if value < 4:
+        return f"{round(10**value, -max(0, int(value))):.0f} times"
+    return f"10^{value:.0f} times"
+
+
 def signed_number(value: float) -> str:
     """A number with its sign, as in print: −1.9, +3.0."""
     text = f"{value:+.1f}"

@@ -7,7 +7,7 @@ from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._time import nodes_of, orthogonal_remedy, weights_in
-from gradlint_rules._wording import change, counted, decades, sites_of
+from gradlint_rules._wording import change, counted, decades, sites_of, times
 from gradlint_rules.thresholds import DIVERGES, EXPLODED
 
 
@@ -97,13 +97,11 @@ class Normed(nn.Module):
         figures = diagnosis.figures
         edits = [norm_edit(diagnosis.bones, figures)]
         label = "this is where the gradient grows"
-        message = f"the gradient grows by {decades(diagnosis.decades, signed=False)} on its way to the first layers"
+        message = f"the gradient gets {times(diagnosis.decades)} larger on its way to the first layers"
         if diagnosis.why is Why.SCALING:
             won, count = -figures.lost("scaling"), len(diagnosis.blamed)
             label = f"{counted(count, 'factor')} above one, {decades(won, signed=False)} together"
-            message = (
-                f"constant factors blow the gradient up by {decades(won, signed=False)} on its way to the first layers"
-            )
+            message = f"constant factors make the gradient {times(won)} larger on its way to the first layers"
             edits.append(Edit(EditKind.REMOVE, "no scaling by constants", nodes=diagnosis.blamed))
         return flow_finding(self, ctx, diagnosis, message=message, label=label, cause=Cause.FLOW, edits=edits)
 

@@ -7,7 +7,7 @@ from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, suited
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._remedies import init_edit, norm_edit
-from gradlint_rules._wording import counted, decades, number
+from gradlint_rules._wording import counted, number, times
 
 
 class InitGainMismatch(Rule):
@@ -35,7 +35,7 @@ class InitGainMismatch(Rule):
     `nn.init.xavier_normal_(layer.weight)` under tanh, `nonlinearity="linear"` under SELU.
 
     ## Options
-    `decades` (default 4; 6 where Adam is used): how far below a healthy update the worst layer must lie.
+    `decades` (default 3.5; 6 where Adam is used): how far below a healthy update the worst layer must lie.
     """
 
     code = "GL302"
@@ -123,14 +123,14 @@ class Normed(nn.Module):
         gain = -figures.lost("layer", "activation", "saturating") / max(1, count - 1)
         law = ctx.parameters[figures.layers[count // 2].parameter].law
         rms = math.hypot(law.mean, law.std)
-        verb = "shrink" if diagnosis.starved else "blow up"
+        change = "smaller" if diagnosis.starved else "larger"
         return flow_finding(
             self,
             ctx,
             diagnosis,
             message=(
-                f"the initial weights of {counted(count, 'layer')} {verb} the gradient by "
-                f"{decades(diagnosis.decades, signed=False)} in all"
+                f"the initial weights of {counted(count, 'layer')} together make the gradient "
+                f"{times(diagnosis.decades)} {change}"
             ),
             label=f"weights of RMS {number(rms)}: each layer passes on {number(10**gain)} of the gradient",
             cause=Cause.INITIALISATION,

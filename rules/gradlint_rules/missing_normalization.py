@@ -6,7 +6,7 @@ from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._remedies import norm_edit
-from gradlint_rules._wording import decades, number
+from gradlint_rules._wording import number, times
 
 
 class MissingNormalization(Rule):
@@ -36,7 +36,7 @@ class MissingNormalization(Rule):
     stream; or a zero-initialised last layer in each branch.
 
     ## Options
-    `decades` (default 4; 6 where Adam is used): how far below a healthy update the worst layer must lie.
+    `decades` (default 3.5; 6 where Adam is used): how far below a healthy update the worst layer must lie.
     """
 
     code = "GL401"
@@ -106,14 +106,14 @@ class Stream(nn.Module):
     def _finding(self, ctx: RuleContext, diagnosis: Diagnosis) -> Finding:
         bones, figures = diagnosis.bones, diagnosis.figures
         first, last = (ctx.flow.nodes[name].activation_rms for name in (figures.nodes[0], figures.nodes[-1]))
-        change = "fall" if diagnosis.starved else "grow"
+        change = "smaller" if diagnosis.starved else "larger"
         return flow_finding(
             self,
             ctx,
             diagnosis,
             message=(
                 f"nothing normalises the activations: they drift from {number(first)} to {number(last)}, "
-                f"and gradients {change} by {decades(diagnosis.decades, signed=False)}"
+                f"and gradients get {times(diagnosis.decades)} {change}"
             ),
             label="what this adds is never brought back to scale"
             if figures.of("residual")

@@ -7,7 +7,7 @@ from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, unskipped
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._paths import is_layer, skeleton
 from gradlint_rules._remedies import skip_edit
-from gradlint_rules._wording import counted, decades
+from gradlint_rules._wording import counted, times
 from gradlint_rules.thresholds import UNSKIPPED
 
 
@@ -38,7 +38,7 @@ class MissingSkipConnection(Rule):
     `x = x + block(x)` around every block of two or three layers, with the norm inside the branch.
 
     ## Options
-    `decades` (default 4; 6 where Adam is used): how far below a healthy update the worst layer must lie.
+    `decades` (default 3.5; 6 where Adam is used): how far below a healthy update the worst layer must lie.
     """
 
     code = "GL103"
@@ -106,14 +106,14 @@ class Residual(nn.Module):
         length = unskipped(bones)
         layers = tuple(name for name in figures.nodes if is_layer(ctx.graph, ctx.graph.nodes[name]))
         skip = skip_edit(bones, figures)
-        change = "falls" if diagnosis.starved else "grows"
+        change = "smaller" if diagnosis.starved else "larger"
         return flow_finding(
             self,
             ctx,
             diagnosis,
             message=(
-                f"no skip connection shortens the way through {counted(length, 'layer')}: "
-                f"the gradient {change} by {decades(diagnosis.decades, signed=False)}"
+                f"no skip connection leads around any of {counted(length, 'layer')} in a row: "
+                f"the gradient gets {times(diagnosis.decades)} {change} on its way"
             ),
             label=f"{len(layers)} layers in a row, and no way around any of them",
             cause=Cause.STRUCTURE,

@@ -31,7 +31,8 @@ class SaturatingStack(Rule):
 
     ## Known limits
     Judged at initialisation. Gates (a bounded function that multiplies another path) and a sigmoid at the very
-    output are left alone. A sigmoid written as several operators is seen as a vanishing gradient (GL102) instead.
+    output are left alone. Of functions written as several operators only the logistic one and scaled or shifted
+    bounded ones are recognised; others are seen as a vanishing gradient (GL102).
 
     ## Use instead
     GELU, SiLU or ReLU between layers; keep sigmoid for gates and outputs; or batch norm before each, or skip
@@ -103,7 +104,8 @@ class Normed(nn.Module):
         bones, figures = diagnosis.bones, diagnosis.figures
         run = saturating_run(figures)
         lost, operators = sum(loss.decades for loss in run), {ctx.graph.nodes[loss.node].op for loss in run}
-        name = operators.pop() if len(operators) == 1 else "bounded"
+        by_hand = bool(operators & {"div", "reciprocal"})
+        name = "hand-written logistic" if by_hand else operators.pop() if len(operators) == 1 else "bounded"
         skip = skip_edit(bones, figures)
         return flow_finding(
             self,
@@ -113,7 +115,7 @@ class Normed(nn.Module):
             label=f"each costs {lost / len(run):.2f} decades of gradient, {len(run)} of them in a row",
             cause=Cause.SATURATION,
             edits=(
-                activation_edit(diagnosis.blamed, "GELU", name),
+                *(() if by_hand else (activation_edit(diagnosis.blamed, "GELU", name),)),
                 norm_edit(bones, figures),
                 init_edit(ctx, figures, "xavier"),
                 *((skip,) if skip is not None else ()),

@@ -8,16 +8,16 @@ from typing import Final
 SATURATED: Final = 3.0
 """decades by which bounded functions may starve a layer before SGD crawls (GL101)"""
 
-STARVED: Final = 4.0
+STARVED: Final = 3.5
 """decades by which a layer's update ratio may lie below a healthy one (GL102, GL103, GL302, GL401)"""
 
 STARVED_ADAM: Final = 6.0
 """decades: the same where Adam is known to be used, which lifts small gradients (GL102, GL103, GL302, GL401)"""
 
-SGD_STOPS: Final = 5.0
+SGD_STOPS: Final = 4.0
 """decades of starvation from which a model trained by SGD is an error instead of a warning"""
 
-ADAM_STOPS: Final = 9.0
+ADAM_STOPS: Final = 8.0
 """decades of starvation that not even Adam lifts, since its epsilon is 1e-8: an error whatever the optimiser"""
 
 UNEVEN: Final = 2.0

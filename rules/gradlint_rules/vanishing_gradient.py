@@ -8,7 +8,7 @@ from gradlint_rules._figures import chain_figures
 from gradlint_rules._flow_finding import flow_finding
 from gradlint_rules._paths import skeleton
 from gradlint_rules._remedies import norm_edit
-from gradlint_rules._wording import counted, decades
+from gradlint_rules._wording import counted, decades, times
 
 
 class VanishingGradient(Rule):
@@ -23,7 +23,7 @@ class VanishingGradient(Rule):
     ## Why is this bad?
     The gradient says how each weight should change. If it is ten thousand times too small, the first layers stay as
     they were drawn at random, and all that comes after them learns from a random picture of the input. Adam scales
-    small gradients up and so hides the fall for a while; below about 10^-9 it can no longer.
+    small gradients up and so hides the fall for a while; below about 10^-8 it can no longer.
 
     ## Source
     Hochreiter 1991; Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, "Deep information propagation".
@@ -36,7 +36,7 @@ class VanishingGradient(Rule):
     What the help line says, with its predicted effect; in general: Kaiming or Xavier weights, normalisation, skips.
 
     ## Options
-    `decades` (default 4; 6 where Adam is used): how far below a healthy update the worst layer must lie.
+    `decades` (default 3.5; 6 where Adam is used): how far below a healthy update the worst layer must lie.
     """
 
     code = "GL102"
@@ -96,15 +96,13 @@ class Damped(nn.Module):
         figures = diagnosis.figures
         edits = [norm_edit(diagnosis.bones, figures)]
         label = "this is where the gradient is lost"
-        message = f"the gradient falls by {decades(diagnosis.decades, signed=False)} on its way to the first layers"
+        message = f"the gradient gets {times(diagnosis.decades)} smaller on its way to the first layers"
         if diagnosis.why is Why.SCALING:
             operators = {ctx.graph.nodes[name].op for name in diagnosis.blamed}
             name = operators.pop() if len(operators) == 1 else "scaling"
             lost = figures.lost("scaling")
             count = len(diagnosis.blamed)
             label = f"{counted(count, f'{name} operator')} by a constant cost {decades(lost, signed=False)}"
-            message = (
-                f"constant factors shrink the gradient by {decades(lost, signed=False)} on its way to the first layers"
-            )
+            message = f"constant factors make the gradient {times(lost)} smaller on its way to the first layers"
             edits.append(Edit(EditKind.REMOVE, "no scaling by constants", nodes=diagnosis.blamed))
         return flow_finding(self, ctx, diagnosis, message=message, label=label, cause=Cause.FLOW, edits=edits)
