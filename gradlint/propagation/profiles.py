@@ -72,23 +72,70 @@ class Profiles:
         return self.gradient.get(user) if _keeps_places(op_of(user)) and _space(user) == _space(node) else None
 
 
-def normalised(profile: Profile | None, q: float, o: float) -> Profile | None:
+def normalised(profile: Profile | None, q: float, o: float, means: "UnitMeans | None") -> Profile | None:
     """Behind a norm that takes out each unit's mean: what differs from that mean, borders included, is energy.
 
     Args:
         profile: before the norm.
         q: second moment.
         o: the part of it that another sample and position share (the units' means).
+        means: how the units' means lie on the map, where a convolution has just made them.
     """
-    if profile is None or q <= 0:
+    if profile is None or q <= 0 or means is None:
         return profile
-    out = []
-    for v in profile:
-        amplitude = v.sqrt()
-        middle = float(amplitude.mean())
-        common = max(o, 0.0) / middle**2
-        out.append(_normal(max(q - common, 0.0) * v + common * (amplitude - middle).square()))
-    return tuple(out)
+    scale = max(o, 0.0) / means.shared
+    rest = max(q - scale * means.energy, 0.0)
+    axes = zip(profile, means.deviations, strict=True)
+    return tuple(_normal(rest * v + scale * e.clamp(min=0)) for v, e in axes)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitMeans:
+    """Means of a convolution's units over its map: at borders they lack the taps that meet padding.
+
+    All relative to the mean of a unit to which every tap contributes.
+    """
+
+    energy: float
+    """Mean square over positions."""
+    shared: float
+    """Mean product of two positions."""
+    deviations: tuple[Tensor, ...]
+    """Per axis and place: mean square of what differs from the unit's mean over the map."""
+
+    @staticmethod
+    def of(links: tuple[Tensor, ...]) -> "UnitMeans":
+        """From the taps that connect outputs and inputs, per axis (`[outputs, inputs]`, stride and padding included)."""
+        taps = [max(float(link.sum(1).max()), 1.0) for link in links]
+        valid = [link.sum(1) / k for link, k in zip(links, taps, strict=True)]  # share of taps valid at each place
+        energy = [float(c.mean()) for c in valid]
+        # Each missing tap is missing at some places of one border only: a tap's own share of places is 1 - misses/n.
+        cross = [_cross(link, k) for link, k in zip(links, taps, strict=True)]
+        both = [float(x.mean()) for x in cross]
+        shared = math.prod(both)
+        deviations = []
+        for i in range(len(links)):
+            others_energy = math.prod(e for j, e in enumerate(energy) if j != i)
+            others_both = math.prod(b for j, b in enumerate(both) if j != i)
+            deviations.append(valid[i] * others_energy + shared - 2 * cross[i] * others_both)
+        return UnitMeans(math.prod(energy), shared, tuple(deviations))
+
+
+def _cross(link: Tensor, taps: float) -> Tensor:
+    """`[outputs]` mean over taps of (valid here) x (share of places at which the tap is valid)."""
+    out = link.shape[0]
+    valid = link.sum(1)
+    k = round(taps)
+    shares = torch.zeros(k, dtype=P.DTYPE)
+    here = torch.zeros(out, k, dtype=P.DTYPE)
+    middle = out // 2
+    for place in range(out):  # near the start the first taps are missing, near the end the last ones
+        n = round(float(valid[place]))
+        here[place, k - n :] = 1.0 if place <= middle else 0.0
+        if place > middle:
+            here[place, :n] = 1.0
+    shares = here.mean(0)
+    return (here * shares).sum(1) / k
 
 
 def mixed(profiles: list[Profile | None], weights: list[float]) -> Profile | None:
@@ -101,6 +148,12 @@ def mixed(profiles: list[Profile | None], weights: list[float]) -> Profile | Non
     shares = [w / total for w in weights]
     axes = zip(*(p or even for p in profiles), strict=True)
     return tuple(torch.stack([w * v for w, v in zip(shares, axis, strict=True)]).sum(0) for axis in axes)
+
+
+def unit_means(profiles: Profiles, node: fx.Node) -> UnitMeans | None:
+    """How the means of a convolution's units lie on its map; None for other operators."""
+    links = profiles.links.get(node)
+    return UnitMeans.of(links) if links is not None and op_of(node).op.startswith("conv") else None
 
 
 def _extents(profile: Profile) -> tuple[int, ...]:

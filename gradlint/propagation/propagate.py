@@ -42,9 +42,12 @@ def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit
 
 def _run(run: Propagation) -> Flow:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        run.forward()
-        _backward(run)
-        return build_flow(run)
+        try:
+            run.forward()
+            _backward(run)
+            return build_flow(run)
+        finally:
+            run.release()
 
 
 def _backward(run: Propagation) -> None:

@@ -43,7 +43,7 @@ class _Fork(torch.autograd.Function):
 
 
 def settled(y: Tensor, a: Tensor, b: Tensor, *key: object) -> Tensor:
-    """A sum `y` of two tensors that share no randomness: its covariances are the sums of theirs, without sampling noise.
+    """A sum `y` of two tensors that share no randomness: covariances add up, without sampling noise.
 
     Where the particles show a correlation beyond chance, they know best and nothing is changed.
     """

@@ -53,8 +53,12 @@ class Signal:
     """The pre-activation, where this is an elementwise map of one signal (max-pooling wants it)."""
     profile: tuple[Tensor, ...] | None = None
     """Where on the map the energy lies (see `profiles`); None: evenly."""
+    means: Any = None
+    """How the units' means lie on the map (`profiles.UnitMeans`), straight behind a convolution."""
     varied: Tensor | None = None
-    """`[U]` variance of each unit relative to the mean, where units differ (after depthwise convolutions)."""
+    """`[U]` variance of each unit relative to the mean, where rows of a weight differ in energy."""
+    offset: Tensor | None = None
+    """`[U]` mean of each unit over samples and positions, where a contraction has given it (row sums and bias)."""
 
     def count(self, role: Role) -> int:
         """Number of elements of one role."""
@@ -66,7 +70,9 @@ class Signal:
         return self.x.detach()
 
     def with_x(self, x: Tensor, **changes: Any) -> "Signal":
-        """The same tensor with other particles."""
+        """The same tensor with other particles (the known means of the units hold for the old ones only)."""
+        if x is not self.x:
+            changes.setdefault("offset", None)
         return replace(self, x=x, **changes)
 
 

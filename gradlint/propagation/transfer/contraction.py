@@ -86,7 +86,8 @@ def project(
     through = P.Moments(
         taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
     )
-    y = mean * matrix.sums * math.sqrt(taps.both) + P.gaussian(through, call.key) * matrix.energies.sqrt()
+    from_mean = mean * matrix.sums * math.sqrt(taps.both)
+    y = from_mean + P.gaussian(through, call.key) * matrix.energies.sqrt()
     if matrix.has_mean:
         common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
         y = y + modes(common, "forward", call.key)
@@ -108,7 +109,8 @@ def project(
             back_x = back_x + P.columns(coherent.times((matrix.mean * out_units) ** 2 * taps.valid))
         return back_x if x.shape[1] > 1 else back_x[:, :1]
 
-    return Signal(emit(y, (signal.x, back)), call.shape, dims, dense=True, varied=varied)
+    result = emit(y, (signal.x, back))
+    return Signal(result, call.shape, dims, dense=True, varied=varied, offset=from_mean.mean(0))
 
 
 def uneven(variances: Tensor) -> Tensor | None:
@@ -170,7 +172,8 @@ def add_bias(call: Call, signal: Signal, bias: object, index: Tensor) -> Signal:
         return g
 
     y = emit(signal.value + offset, (signal.x, back)) if signal.x.requires_grad else signal.x + offset
-    return signal.with_x(y)
+    known = offset if signal.offset is None else signal.offset + offset
+    return signal.with_x(y, offset=known)
 
 
 def as_units(signal: Signal, where: tuple[int, ...], dims: Dims, call: Call) -> Signal:

@@ -8,6 +8,7 @@ from torch import Tensor
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dim, Dims, Role, dim, image_dims
+from gradlint.propagation.profiles import unit_means
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import (
     Taps,
@@ -33,7 +34,8 @@ def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Di
     energy, coherent = matrix.energies, matrix.sums.square()
     z = P.HADAMARD @ P.normal(call.key)
     passed = _lone_eigenvalues(spread, energy, coherent, taps.valid, taps.both)
-    y = mean * matrix.sums * math.sqrt(taps.both) + P.HADAMARD.T @ (passed.clamp(min=0).sqrt() * z)
+    from_mean = mean * matrix.sums * math.sqrt(taps.both)
+    y = from_mean + P.HADAMARD.T @ (passed.clamp(min=0).sqrt() * z)
     seen = P.moments(x)
     varied = uneven(
         coherent * taps.both * max(spread.p - spread.o, 0.0) + energy * taps.valid * max(spread.q - spread.p, 0.0)
@@ -47,7 +49,7 @@ def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Di
         want = _lone_eigenvalues(m, energy, coherent, taps.gain, taps.gain_both) * repeats
         return P.HADAMARD.T @ ((want.clamp(min=0) / now).clamp(max=1e12).sqrt() * (P.HADAMARD @ g))
 
-    return Signal(emit(y, (signal.x, back)), call.shape, dims, varied=varied)
+    return Signal(emit(y, (signal.x, back)), call.shape, dims, varied=varied, offset=from_mean.mean(0))
 
 
 def _lone_eigenvalues(m: P.Moments, energy: Tensor, coherent: Tensor, single: float, both: float) -> Tensor:
@@ -104,7 +106,9 @@ def convolution(axes: int) -> Transfer:
             y = depthwise(call, signal, weight, matrix, dims, taps)
         else:
             y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
-        y = y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
+        profiles = call.run.profiles
+        profile = profiles.ahead(call.node, signal.profile)
+        y = y.with_x(y.x, profile=profile, means=unit_means(profiles, call.node))
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule
@@ -150,7 +154,9 @@ def transposed_convolution(axes: int) -> Transfer:
         matrix = rows(weight, real, out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
         y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
-        y = y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
+        profiles = call.run.profiles
+        profile = profiles.ahead(call.node, signal.profile)
+        y = y.with_x(y.x, profile=profile, means=unit_means(profiles, call.node))
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule

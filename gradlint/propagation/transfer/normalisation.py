@@ -111,7 +111,7 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
     """Batch norm without scale and shift."""
     samples, positions = signal.count(Role.SAMPLE), signal.count(Role.POSITION)
     uneven = 1.0 if signal.varied is None else signal.varied.clamp(min=1e-12).sqrt()
-    x = signal.value / uneven
+    x = (signal.value if signal.offset is None else signal.value - signal.offset) / uneven
     y = torch.zeros_like(x)
     pieces: list[tuple[Tensor, BatchStatistics]] = []
     whole = torch.arange(x.shape[1])
@@ -135,7 +135,7 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
         return out / uneven
 
     whole_moments = P.moments(signal.value - signal.value.mean(1, keepdim=True))
-    profile = normalised(signal.profile, whole_moments.q, whole_moments.o)
+    profile = normalised(signal.profile, whole_moments.q, whole_moments.o, signal.means)
     return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims, profile=profile)
 
 
