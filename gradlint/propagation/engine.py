@@ -50,11 +50,6 @@ class Propagation:
         """Where on its maps the energy lies."""
         return Profiles.of(self.graph.graph)
 
-    def release(self) -> None:
-        """Let go of all particles: backward functions hold the run, the run holds what they made, and gc cannot see it."""
-        for held in (self.environment, self.branches, self.leaves, self.derived, self.elementwise, self.signals):
-            held.clear()
-
     # ---- forward
 
     def forward(self) -> None:

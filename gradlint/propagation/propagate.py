@@ -47,7 +47,7 @@ def _run(run: Propagation) -> Flow:
             _backward(run)
             return build_flow(run)
         finally:
-            run.release()
+            _release(run)
 
 
 def _backward(run: Propagation) -> None:
@@ -64,6 +64,12 @@ def _backward(run: Propagation) -> None:
         # of a scalar: torch.autograd imports sympy as soon as it is handed gradients of its own
         parts = [(tensor * cotangent).sum() for tensor, cotangent in zip(tensors, cotangents, strict=True)]
         torch.autograd.backward(torch.stack(parts).sum())
+
+
+def _release(run: Propagation) -> None:
+    """Let go of all particles: backward functions hold the run, which holds what they made, and gc cannot see that."""
+    for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals):
+        held.clear()
 
 
 def _outputs(run: Propagation) -> list[fx.Node]:
