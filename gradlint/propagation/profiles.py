@@ -105,7 +105,7 @@ class UnitMeans:
 
     @staticmethod
     def of(links: tuple[Tensor, ...]) -> "UnitMeans":
-        """From the taps that connect outputs and inputs, per axis (`[outputs, inputs]`, stride and padding included)."""
+        """From the taps that connect outputs and inputs, per axis `[outputs, inputs]`."""
         taps = [max(float(link.sum(1).max()), 1.0) for link in links]
         valid = [link.sum(1) / k for link, k in zip(links, taps, strict=True)]  # share of taps valid at each place
         energy = [float(c.mean()) for c in valid]

@@ -83,6 +83,7 @@ class _Emit(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, backs: tuple[Back, ...], *xs: Tensor) -> Tensor:
         ctx.backs = backs
         ctx.needs = tuple(x.requires_grad for x in xs)
+        ctx.shapes = tuple(x.shape for x in xs)
         return y.clone()
 
     @staticmethod
@@ -90,7 +91,8 @@ class _Emit(torch.autograd.Function):
         g = grads[0]
         scale = P.scale_of(g)
         if not bool(g.any()):
-            return (None, None, *(torch.zeros_like(g) if need else None for need in ctx.needs))
+            asked = zip(ctx.needs, ctx.shapes, strict=True)
+            return (None, None, *(g.new_zeros(shape) if need else None for need, shape in asked))
         unit = g / scale
         return (
             None,
