@@ -71,7 +71,7 @@ class Case:
 
 CASES = (
     Case("Llama-3-70B", LLAMA_3_70B, 70_553_706_496, 60.0, 1.5e9),
-    Case("MLP of 1,000 layers", MLP_1000, 16_769_290, 60.0, 1.5e9),
+    Case("MLP of 1,000 layers", MLP_1000, 16_769_290, 60.0, 2.0e9),
 )
 
 

@@ -6,6 +6,7 @@ A process of its own, so that a crash costs one architecture and CPU time is cou
 """
 
 import json
+import re
 import resource
 import sys
 import time
@@ -86,7 +87,7 @@ def _flow(examined: Examined) -> dict[str, Any]:
         "traced_by": view.traced_by,
         "guesses": len(view.guesses),
         "nodes": len(computing),
-        "unknown": dict(Counter(f"{u.op}: {u.reason}" if u.reason else u.op for u in flow.unknown)),
+        "unknown": dict(Counter(f"{u.op}: {re.sub('[0-9]+', 'n', u.reason)}" for u in flow.unknown)),
         "unknown_at": {u.op: str(u.location) for u in flow.unknown},
         "reachable": len(graph.reachable),
         "nonzero": sum(1 for value in reached.values() if value),
