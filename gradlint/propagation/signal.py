@@ -94,11 +94,17 @@ class _Emit(torch.autograd.Function):
             asked = zip(ctx.needs, ctx.shapes, strict=True)
             return (None, None, *(g.new_zeros(shape) if need else None for need, shape in asked))
         unit = g / scale
+        asked = zip(ctx.backs, ctx.needs, ctx.shapes, strict=True)
         return (
             None,
             None,
-            *(back(unit, scale) * scale if need else None for back, need in zip(ctx.backs, ctx.needs, strict=True)),
+            *(_as_wide(back(unit, scale), shape) * scale if need else None for back, need, shape in asked),
         )
+
+
+def _as_wide(g: Tensor, shape: torch.Size) -> Tensor:
+    """Cotangents of an operand with one number per replica, or with one per unit, whichever it has."""
+    return g if g.shape == shape else (g[:, :1] if shape[1] == 1 else g.expand(shape))
 
 
 def emit(y: Tensor, *pairs: tuple[Tensor, Back]) -> Tensor:

@@ -128,14 +128,14 @@ def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
     """E[dW²] = 1ᵀ(K_g ∘ K_x)1 over all N = B·P elements.
 
     Both covariances have the same four eigenspaces (common, positions, samples, both), so the sum is that of the
-    products of their eigenvalues: nothing that chance has pushed below zero can cancel what is there.
+    products of their eigenvalues.
     """
     batch = count(dims, Role.SAMPLE)
     places = count(dims, Role.POSITION) * count(dims, Role.KEY)
     outputs = next((count([d], Role.UNIT) for d in reversed(dims) if count([d], Role.UNIT) > 1), 1)
     heads = count(dims, Role.UNIT) / outputs  # sets of units that share the weight
     return heads * sum(
-        freedom * max(a, 0.0) * max(b, 0.0)
+        freedom * a * b
         for freedom, a, b in zip(
             (1, places - 1, batch - 1, (batch - 1) * (places - 1)),
             _batch_eigenvalues(g, batch, places),
@@ -145,15 +145,21 @@ def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
     )
 
 
-def _batch_eigenvalues(m: P.Moments, batch: int, places: int) -> tuple[float, float, float, float]:
-    """Eigenvalues of the covariance over all samples and positions of a batch."""
+def _batch_eigenvalues(m: P.Moments, batch: int, places: int) -> tuple[float, ...]:
+    """Eigenvalues of the covariance over all samples and positions of a batch.
+
+    A covariance has none below zero. What chance has pushed there says that nothing coherent is known, which leaves the
+    value of independent elements, q; exact cancellation (what a norm takes out) stays zero.
+    """
     b, p = batch - 1, places - 1
-    return (
+    values = (
         m.q + p * m.p + b * m.s + b * p * m.o,
         m.q - m.p + b * (m.s - m.o),
         m.q - m.s + p * (m.p - m.o),
         m.q - m.p - m.s + m.o,
     )
+    chance = 1e-9 * m.q * batch * places
+    return tuple(m.q if v < -chance else max(v, 0.0) for v in values)
 
 
 ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
