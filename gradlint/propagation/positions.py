@@ -34,6 +34,12 @@ class PositionMap:
             n_in *= a.shape[1]
         return PositionMap(energy, rows, columns, total, n_in, n_out)
 
+    @staticmethod
+    def selection(kept: int, given: int, times: int = 1) -> "PositionMap":
+        """`kept` of `given` positions of one axis, at each of `times` positions of the others; no matrix is made."""
+        ones = float(kept * times)
+        return PositionMap(ones, ones, ones, ones, given * times, kept * times)
+
     @property
     def transposed(self) -> "PositionMap":
         """Aᵀ."""

@@ -94,11 +94,11 @@ class _Emit(torch.autograd.Function):
             asked = zip(ctx.needs, ctx.shapes, strict=True)
             return (None, None, *(g.new_zeros(shape) if need else None for need, shape in asked))
         unit = g / scale
-        asked = zip(ctx.backs, ctx.needs, ctx.shapes, strict=True)
+        rules = zip(ctx.backs, ctx.needs, ctx.shapes, strict=True)
         return (
             None,
             None,
-            *(_as_wide(back(unit, scale), shape) * scale if need else None for back, need, shape in asked),
+            *(_as_wide(back(unit, scale), shape) * scale if need else None for back, need, shape in rules),
         )
 
 

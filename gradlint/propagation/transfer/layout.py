@@ -150,10 +150,7 @@ def take(call: Call, signal: Signal, axis: int, chosen: range | int, name: objec
     if signal.free:
         return _taken_freely(signal, dims, shape, m / n, name)
     if role is Role.POSITION:
-        ones = torch.zeros(m, n, dtype=P.DTYPE)
-        ones[torch.arange(m), torch.arange(m)] = 1
-        positions = signal.count(Role.POSITION)
-        a = PositionMap.of([ones, torch.eye(max(1, positions // n), dtype=P.DTYPE)] if positions < 4096 else [ones])
+        a = PositionMap.selection(m, n, max(1, signal.count(Role.POSITION) // n))
         return map_positions(signal, a, shape, dims, call.key, name)
     ratio = math.sqrt(m / n)
     if role is Role.SAMPLE or signal.x.shape[1] == 1:

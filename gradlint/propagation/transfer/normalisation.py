@@ -128,11 +128,13 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
         out = torch.zeros_like(g)
         now = P.moments(g)
         more = excess(g, now)
+        evened = g / uneven  # first, so that what the norm takes out is out exactly
+        before = P.moments(evened)
         for index, statistics in pieces:
-            left = statistics.backward(now).minus(more.times(statistics.inverse_variance))
-            whole_map = P.reshape_moments(g, left, "bn-back", call.key, current=now)
+            left = statistics.backward(now).minus(more.times(statistics.inverse_variance)).times(before.q / now.q)
+            whole_map = P.reshape_moments(evened, left, "bn-back", call.key, current=before)
             out[:, index] = whole_map[:, index]
-        return out / uneven
+        return out
 
     whole_moments = P.moments(signal.value - signal.value.mean(1, keepdim=True))
     profile = normalised(signal.profile, whole_moments.q, whole_moments.o, signal.means)
