@@ -42,6 +42,8 @@ class Propagation:
     leaves: dict[str, Tensor] = field(default_factory=dict)
     derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
     elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
+    folded: dict[str, Tensor] = field(default_factory=dict)
+    """Nodes that hold something computed from parameters alone."""
     times: list[Any] = field(default_factory=list)
     signals: dict[str, Signal] = field(default_factory=dict)
 
@@ -67,6 +69,8 @@ class Propagation:
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
         """Make the node's particles its own, so that its gradient is its own too."""
+        if isinstance(value, Weight) and value.values is not None and value.values.grad_fn is not None:
+            self.folded[node.name] = value.values
         if not isinstance(value, Signal) or not value.x.is_floating_point():
             return value
         x = value.x

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow
+from gradlint.core.flow import Flow, ModuleFlow, NodeFlow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation
 from gradlint.propagation.loops import loop_times
+from gradlint.propagation.parameters import gradients, parameter_flows
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.elementwise import MAPS
 
@@ -20,12 +21,15 @@ _GRID = torch.cat([torch.linspace(-12, 12, 481, dtype=P.DTYPE), torch.tensor([-1
 
 def build_flow(run: Propagation) -> Flow:
     """Collect what one forward and backward over particles has left behind."""
+    learned = gradients(run)
     nodes = {name: _node(run, name, signal) for name, signal in run.signals.items()}
+    for name, values in run.folded.items():
+        nodes[name] = NodeFlow(name, P.rms(values.detach()), learned.nodes.get(name, 0.0))
     parametrised = frozenset(_owner(name) for name, _ in run.graph.model.named_parameters())
     output = _pooled(nodes[n].gradient_rms for n in run.graph.view.outputs if n in nodes)
     return Flow(
         module_flows=_modules(run, nodes, output),
-        parameter_flows=_parameters(run),
+        parameter_flows=parameter_flows(run, learned.parameters),
         nodes=nodes,
         times=(*run.times, *loop_times(run.graph.view, nodes, parametrised)),
         unknown=tuple(run.unknown),
@@ -135,53 +139,3 @@ def attenuation(output: float | None, gradient: float | None) -> float | None:
     if gradient == 0:
         return math.inf
     return math.log10(output) - math.log10(gradient) if math.isfinite(gradient) else -math.inf
-
-
-def _parameters(run: Propagation) -> dict[str, ParameterFlow]:
-    gradients = dict(run.energies)
-    names = {id(leaf): name for name, leaf in run.leaves.items()}
-    for weight, x in run.elementwise:
-        if x.grad is None:
-            continue
-        if weight.values is not None and weight.values.grad_fn is not None:
-            run.derived.append((weight.values, [P.rms(x.grad)]))
-        else:
-            gradients[weight.name] = math.hypot(gradients.get(weight.name, 0.0), P.rms(x.grad))
-    for values, rms in run.derived:
-        for name, contribution in _through(run, values, rms[0], names):
-            gradients[name] = math.hypot(gradients.get(name, 0.0), contribution)
-    unknown_nodes = {u.node for u in run.unknown}
-    flows = {}
-    for name, parameter in run.graph.model.named_parameters():
-        known = run.values.get(name)
-        value: float | None = None
-        if known is not None:
-            value = P.rms(known.sample if known.values is None else known.values.detach())
-        gradient: float | None = gradients.get(name, 0.0)
-        if gradient == 0.0 and name in run.graph.reachable and _only_unknown(run, name, unknown_nodes):
-            gradient = None
-        if not parameter.requires_grad:
-            gradient = 0.0
-        flows[name] = ParameterFlow(gradient, value)
-    return flows
-
-
-def _only_unknown(run: Propagation, name: str, unknown: set[str]) -> bool:
-    """Whether some reader of the parameter is an operator without a rule."""
-    return any(
-        user.name in unknown
-        for node in run.graph.graph.nodes
-        if node.op == "get_attr" and str(node.target) == name
-        for user in node.users
-    )
-
-
-def _through(run: Propagation, values: Tensor, rms: float, names: dict[int, str]) -> list[tuple[str, float]]:
-    """Gradient RMS at the parameters that a computed weight was made of."""
-    gen = P.generator("derived", tuple(values.shape))
-    noise = torch.randn(values.shape, generator=gen, dtype=values.dtype)
-    leaves = list(run.leaves.values())
-    found = torch.autograd.grad(values, leaves, noise, allow_unused=True, retain_graph=True)
-    return [
-        (names[id(leaf)], rms * P.rms(g.reshape(1, -1))) for leaf, g in zip(leaves, found, strict=True) if g is not None
-    ]
