@@ -27,7 +27,7 @@ HEADER = (
 PLANTED = ("model", *(str(defect) for defect in DEFECTS))
 ENOUGH = 0.99
 """Share of nodes that must be known, and of reachable parameters with a non-zero predicted gradient."""
-LIMIT = 600.0
+LIMIT = 1800.0
 """Seconds for all files of one architecture."""
 
 Record = dict[str, Any]
