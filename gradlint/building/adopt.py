@@ -53,7 +53,7 @@ class _Places:
         self.chains[id(module)] = chain or ((line,) if line is not None else ())
         if line is not None:
             around, parts, path = (line, *chain), own_parts, ""
-        for name in module._parameters:
+        for name in list(module._parameters.keys()):  # a scripted module's table cannot be iterated
             if line is not None and name in own_parts:
                 self.parameters[id(module), name] = own_parts[name]
         for name, child in module._modules.items():

@@ -120,5 +120,8 @@ def read_values(model: nn.Module, kinds: Mapping[int, str]) -> dict[str, Paramet
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if type(tensor).__name__ in ("UninitializedParameter", "UninitializedBuffer"):
             continue
-        found[name] = real_values(tensor, kinds.get(tensor.untyped_storage().data_ptr(), "values"))
+        if tensor.layout is torch.strided:
+            found[name] = real_values(tensor, kinds.get(tensor.untyped_storage().data_ptr(), "values"))
+        else:  # a sparse one has no storage of its own
+            found[name] = real_values(tensor.detach().to_dense(), "values")
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint import registry
 from gradlint.config import Config, from_options
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import Report
@@ -32,19 +32,22 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
     """
     from gradlint.worker import analysis
     from gradlint.worker.messages import Settings
+    from gradlint.worker.stages import InternalError, stage
     from gradlint.worker.unanalysable import unanalysable
 
     config = from_options(**options)
     selection = registry.select(registry.load(), config)
     codes = tuple(rule.code for rule in selection.rules)
     settings = Settings(codes, dict(config.rules), config.probe, int(config.memory * 2**30))
-    built, target = _adopt(model, config)
+    target = _target(model, config)
     try:
+        with stage("build", target, _quiet):
+            built = _adopt(model, target)
         fed = None if example_inputs is None else _fed(example_inputs, {})
         examined = analysis.examine_built(target, built, fed, None, on_stage=_quiet)
         result = analysis.findings_of(examined, settings, on_stage=_quiet)
     except AnalysisError as error:
-        result = unanalysable(error, target)
+        result = unanalysable(error, target, fatal=isinstance(error, InternalError))
     findings = tuple(finding for finding in result.findings if finding.code in selection.codes)
     models = (result.summary,) if result.summary is not None else ()
     return Report(findings=findings, models=models, skipped=result.skipped, files=0)
@@ -63,10 +66,15 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
         AnalysisError: the model does not run on these inputs.
     """
     from gradlint import propagation, tracing
+    from gradlint.worker.stages import stage
 
-    built, _ = _adopt(model, Config())
-    graph = tracing.trace(built, _fed(example_inputs, kwargs or {}))
-    return propagation.propagate(graph, built.values)
+    target = _target(model, Config())
+    with stage("build", target, _quiet):
+        built = _adopt(model, target)
+    with stage("trace", target, _quiet):
+        graph = tracing.trace(built, _fed(example_inputs, kwargs or {}))
+    with stage("propagate", target, _quiet):
+        return propagation.propagate(graph, built.values)
 
 
 def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Flow:
@@ -82,17 +90,24 @@ def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
     """
     from gradlint import probe
 
+    _require_values(model)
     fed = _fed(example_inputs, kwargs or {})
     return probe.measure(model, fed.args, dict(fed.kwargs))
 
 
-def _adopt(model: "nn.Module", config: Config) -> "tuple[BuiltModel, Target]":
-    """The model as the pipeline takes it, under the name and place of its class."""
-    from gradlint import building
+def _target(model: "nn.Module", config: Config) -> Target:
+    """A model under the name and place of its class."""
+    from torch import nn
 
-    built = building.adopt(model)
-    place = built.class_location or Location("<live model>", 1)
-    target = Target(
+    from gradlint.building.live_sites import class_line
+
+    if not isinstance(model, nn.Module):
+        is_class = isinstance(model, type) and issubclass(model, nn.Module)
+        given = f"the class {model.__name__}" if is_class else type(model).__name__
+        remedy = f"make an instance: {model.__name__}(...)" if is_class else "name a file with `gradlint.check`"
+        raise UsageError(f"expected an nn.Module, not {given}", remedy=remedy)
+    place = class_line(type(model)) or Location("<live model>", 1)
+    return Target(
         path=place.path,
         name=type(model).__name__,
         line=place.line,
@@ -101,7 +116,32 @@ def _adopt(model: "nn.Module", config: Config) -> "tuple[BuiltModel, Target]":
         sequence_length=config.sequence_length,
         built="live",
     )
-    return replace(built, target=target), target
+
+
+def _adopt(model: "nn.Module", target: Target) -> "BuiltModel":
+    """The model as the pipeline takes it."""
+    from gradlint import building
+
+    _require_values(model)
+    return replace(building.adopt(model), target=target)
+
+
+def _require_values(model: "nn.Module") -> None:
+    """Raise AnalysisError where a parameter or buffer has no value that could be read (and left as it is)."""
+    from torch.nn.parameter import is_lazy
+
+    _target(model, Config())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            reason, remedy = f"{name} has no shape yet (a lazy module)", "run the model once on an example first"
+        elif tensor.is_meta:
+            reason, remedy = (
+                f"{name} has no value: it is on the meta device",
+                "model.to_empty(device=…), then initialise",
+            )
+        else:
+            continue
+        raise AnalysisError(reason, stage="build", remedy=remedy)
 
 
 def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":

@@ -2,12 +2,14 @@
 
 import random
 import sys
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _device
 
 
 def storage_of(tensor: torch.Tensor) -> torch.UntypedStorage | None:
@@ -26,12 +28,14 @@ class Backups:
     def __init__(self) -> None:
         self._copies: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
         self._watched: set[int] = set()
+        self._versions: list[tuple[torch.Tensor, int]] = []
 
     def watch(self, tensor: torch.Tensor) -> None:
         """Mark a tensor whose memory is to be kept if something is about to write it (see `before_write`)."""
         storage = storage_of(tensor)
         if storage is not None:
             self._watched.add(storage._cdata)
+            self._remember(tensor)
 
     def before_write(self, tensor: torch.Tensor) -> None:
         """Copy the memory of a watched tensor, or of a view of one."""
@@ -42,15 +46,63 @@ class Backups:
     def keep(self, tensor: torch.Tensor) -> None:
         """Copy the whole storage that `tensor` lies in, once. Fake and sparse tensors have none to copy."""
         storage = storage_of(tensor)
+        self._remember(tensor)
         if storage is not None and storage.device.type != "meta" and storage._cdata not in self._copies:
             copy = torch.UntypedStorage(storage.nbytes(), device=storage.device)  # type: ignore[no-untyped-call]
             self._copies[storage._cdata] = (storage, copy.copy_(storage))
 
     def restore(self) -> None:
-        """Write the copies back. This goes past autograd, so version counters stay as they are."""
+        """Write the copies back, and the version counters: a graph that the caller holds still fits the contents."""
         for storage, copy in self._copies.values():
             storage.copy_(copy)
         self._copies.clear()
+        moved = [(tensor, version) for tensor, version in self._versions if tensor._version != version]
+        torch._C._autograd._unsafe_set_version_counter(
+            tuple(tensor for tensor, _ in moved), tuple(version for _, version in moved)
+        )
+        self._versions.clear()
+
+    def _remember(self, tensor: torch.Tensor) -> None:
+        if not tensor.is_inference():  # those have no counter
+            self._versions.append((tensor, tensor._version))
+
+
+_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
+
+
+class _Contents:
+    """What a module's own containers hold: caches that a forward appends to, hooks, tables of parameters."""
+
+    def __init__(self, modules: list[nn.Module]) -> None:
+        found = [value for module in modules for value in module.__dict__.values() if type(value) in _CONTAINERS]
+        self._kept = [(container, self._listed(container)) for container in found]
+
+    @staticmethod
+    def _listed(container: Any) -> list[Any]:
+        return list(container.items() if isinstance(container, dict) else container)
+
+    def restore(self) -> None:
+        """Refill each container that holds other objects than it did."""
+        for container, listed in self._kept:
+            if _identities(self._listed(container)) != _identities(listed):
+                container.clear()
+                (container.extend if isinstance(container, list | deque) else container.update)(listed)
+
+
+def _identities(items: list[Any]) -> list[tuple[int, ...]]:
+    return [tuple(map(id, item)) if type(item) is tuple else (id(item),) for item in items]
+
+
+@contextmanager
+def defaults() -> Iterator[None]:
+    """Put back torch's default dtype and device, which a forward may set."""
+    dtype, device = torch.get_default_dtype(), _device.CURRENT_DEVICE
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if device != _device.CURRENT_DEVICE:
+            torch.set_default_device(device)
 
 
 @contextmanager
@@ -62,31 +114,67 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
     """
     modules = list(model.modules())
     attributes = [(module, dict(module.__dict__)) for module in modules]
-    tables = [
-        (table, dict(table))
-        for module in modules
-        for table in (module._parameters, module._buffers, module._modules)
-        if isinstance(table, dict)  # a scripted module shows wrappers that cannot be written
-    ]
-    grads = [(parameter, parameter.grad) for parameter in model.parameters()]
+    contents = _Contents(modules)
+    parameters = [_Parameter(parameter) for parameter in model.parameters()]
     backups = Backups()
+    bodies = []
     for buffer in model.buffers():
         backups.keep(buffer)
+        bodies.append(_Body(buffer))
     for module in modules:
         for value in (*module._parameters.values(), *module.__dict__.values()):
             if isinstance(value, torch.Tensor):
                 backups.watch(value)
+                bodies.append(_Body(value))
     try:
-        yield backups
+        with defaults():
+            yield backups
     finally:
         for module, values in attributes:
             _refill(module.__dict__, values)
-        for table, entries in tables:
-            _refill(table, entries)
+        contents.restore()
+        for body in bodies:
+            body.restore()
         backups.restore()
-        for parameter, grad in grads:
-            if parameter.grad is not grad:
-                parameter.grad = grad
+        for parameter in parameters:
+            parameter.restore()
+
+
+class _Body:
+    """The memory that a tensor stands on: `weight.data = …` in a forward puts it on another."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._tensor = tensor
+        self._alias = tensor.detach()
+
+    def restore(self) -> None:
+        """Put the tensor back on its memory."""
+        now, then = storage_of(self._tensor), storage_of(self._alias)
+        if now is not None and then is not None and now._cdata != then._cdata:
+            self._tensor.data = self._alias
+
+
+class _Parameter:
+    """What hangs on a parameter beside its value: the gradient, whether it wants one, its hooks."""
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self._parameter = parameter
+        self._grad = parameter.grad
+        self._wants = parameter.requires_grad
+        self._hooks = parameter._backward_hooks
+        self._hooked = dict(self._hooks) if self._hooks is not None else {}
+
+    def restore(self) -> None:
+        """Put back what has changed."""
+        parameter = self._parameter
+        if parameter.grad is not self._grad:
+            parameter.grad = self._grad
+        if parameter.requires_grad != self._wants:
+            parameter.requires_grad_(self._wants)
+        if self._hooks is not None:
+            _refill(self._hooks, self._hooked)  # type: ignore[arg-type]
+        if parameter._backward_hooks is not self._hooks:
+            parameter._backward_hooks = self._hooks
 
 
 def _refill(table: dict[str, Any], entries: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """`check_model`, `flow` and `measure` on a live model, which is left exactly as found."""
 
+import contextlib
 import linecache
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -129,3 +131,106 @@ def test_flow_and_measure_speak_of_the_same_things(model: Net) -> None:
 def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], model: Net) -> None:
     with pytest.raises(UsageError):
         gradlint.check_model(model, torch.randn(4, 8), **options)
+
+
+class Untidy(nn.Module):
+    """A forward that changes what no forward should: caches, hooks, flags, defaults, weights under the same name."""
+
+    def __init__(self, act: Callable[["Untidy"], object]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+        self.cache: list[torch.Tensor] = []
+        self.act = act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.act(self)
+        out: torch.Tensor = self.layer(x)
+        return out
+
+
+def halve(model: Untidy) -> None:
+    model.layer.weight.data = model.layer.weight.data / 2
+
+
+def train(model: Untidy) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model.layer(torch.ones(2, 8)).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda model: model.cache.append(torch.ones(1)),
+        lambda model: model.layer.register_forward_hook(lambda *_: None),
+        lambda model: model.layer.weight.register_hook(lambda gradient: gradient),
+        lambda model: model.requires_grad_(False),
+        lambda model: torch.set_default_dtype(torch.float64),
+        lambda model: torch.set_default_device("meta"),
+        halve,
+        train,
+    ],
+    ids=["cache", "module-hook", "tensor-hook", "requires-grad", "dtype", "device", "data", "train"],
+)
+@pytest.mark.parametrize("run", [gradlint.check_model, gradlint.flow, gradlint.measure])
+def test_what_an_untidy_forward_changes_is_put_back(
+    run: Callable[[nn.Module, torch.Tensor], object], act: Callable[[Untidy], object]
+) -> None:
+    model = Untidy(act)
+    weight = model.layer.weight
+    before = (weight.detach().clone(), weight.data_ptr(), weight._version)
+    with contextlib.suppress(RuntimeError):  # a default of its own may break the backward pass of `measure`
+        run(model, torch.ones(4, 8))
+    assert (weight.data_ptr(), weight._version) == before[1:]
+    assert torch.equal(weight, before[0])
+    assert weight.requires_grad
+    assert weight.grad is None
+    assert not weight._backward_hooks
+    assert not model.layer._forward_hooks
+    assert model.cache == []
+    assert torch.get_default_dtype() is torch.float32
+    assert torch.get_default_device() == torch.device("cpu")
+
+
+def test_a_graph_that_the_caller_holds_can_still_be_run_backward() -> None:
+    model = Untidy(train)
+    loss = (model.layer(torch.ones(2, 8, requires_grad=True)) ** 2).sum()
+    gradlint.check_model(model, torch.ones(4, 8))
+    loss.backward()
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (nn.LazyLinear(8), "weight has no shape yet (a lazy module)"),
+        (nn.Linear(8, 8, device="meta"), "weight has no value: it is on the meta device"),
+    ],
+)
+def test_a_model_without_values_is_named_as_such(model: nn.Module, reason: str) -> None:
+    x = torch.ones(2, 8)
+    assert [item.reason for item in gradlint.check_model(model, x).skipped] == [reason]
+    for run in (gradlint.flow, gradlint.measure):
+        with pytest.raises(AnalysisError, match=re.escape(reason)):
+            run(model, x)
+
+
+@pytest.mark.parametrize("thing", [nn.Linear, lambda x: x, None])
+def test_what_is_no_model_is_refused(thing: Any) -> None:
+    for run in (gradlint.check_model, gradlint.flow, gradlint.measure):
+        with pytest.raises(UsageError, match=r"expected an nn\.Module, not"):
+            run(thing, torch.ones(2, 8))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_scripted_and_sparse_parts_are_no_obstacle() -> None:
+    scripted = torch.jit.trace(nn.Linear(8, 8), torch.ones(2, 8))  # type: ignore[no-untyped-call]
+    sparse = nn.Sequential(nn.Linear(8, 8))
+    sparse.register_buffer("adjacency", torch.eye(8).to_sparse())
+    for model in (scripted, sparse):
+        assert not gradlint.check_model(model, torch.ones(2, 8)).skipped
+
+
+def test_flow_turns_whatever_a_forward_raises_into_an_analysis_error() -> None:
+    broken = nn.Module.__new__(nn.Linear)  # never initialised
+    with pytest.raises(AnalysisError, match="_parameters"):
+        gradlint.flow(broken, torch.ones(2, 8))
