@@ -166,6 +166,9 @@ def _tell(outcomes: Sequence[Outcome], architecture: Architecture) -> None:
             print(f"    wrongly predicted zero: {len(wrong)}, as {', '.join(wrong[:8])}")
         for finding in record["findings"]:
             _tell_finding(finding, in_full=outcome.variant not in DEFECTS)
+        if outcome.variant in DEFECTS and not FOUND_BY[outcome.variant] & outcome.codes():
+            for text in record.get("near_misses", ()):
+                print(f"    not said: {text}")
     sys.stdout.flush()
 
 

@@ -59,6 +59,7 @@ def examine(file: str) -> dict[str, Any]:
         record |= _flow(examined)
         result = analysis.findings_of(examined, Settings(codes), on_stage=stages.append)
         record["findings"] = [_finding(finding) for finding in result.findings]
+        record["near_misses"] = list(result.summary.near_misses) if result.summary is not None else []
         record["error"] = "; ".join(item.reason for item in result.skipped)
         if result.skipped:
             record["traceback"] = record["error"]
@@ -107,7 +108,7 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
         return []
     if examined.built.fake_mode is not None:
         namespace = building.load_module(examined.target.path, source=source)
-        built = building.build(examined.target, namespace, large=MEASURABLE)
+        built = building.build(examined.target, namespace, large=sys.maxsize)  # temporary tensors count too
         model, fed = built.model, building.feed(built)
     else:
         fed = examined.fed
