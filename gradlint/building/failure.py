@@ -70,7 +70,7 @@ def context_of(code: CodeType) -> str:
 
 def describe(error: BaseException) -> str:
     """One line that says what was raised."""
-    text = " ".join(str(error).split())
+    text = " ".join(_text(error).split())
     if isinstance(error, SystemExit):
         return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     if isinstance(error, RecursionError):
@@ -78,6 +78,13 @@ def describe(error: BaseException) -> str:
     if len(text) > 400:
         text = text[:400] + " …"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException as another:  # noqa: BLE001 (an exception's own `__str__` is a stranger's code too)
+        return f"(its text cannot be had: {type(another).__name__})"
 
 
 def analysis_error(

@@ -6,6 +6,7 @@ from typing import Any
 
 from gradlint import building, propagation, tracing
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.core.errors import AnalysisError
 from gradlint.core.flow import Flow
@@ -71,6 +72,10 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
     except AnalysisError as error:
         mended = _as_memory_error(error, settings)
         return unanalysable(mended, target, fatal=isinstance(error, InternalError))
+    except KeyboardInterrupt as error:  # no keyboard reaches the worker: the user's code has raised it
+        place = raised_at(error, target.path)
+        told = AnalysisError("it raised KeyboardInterrupt", stage="build", location=place)
+        return unanalysable(told, target)
 
 
 def tabulate(

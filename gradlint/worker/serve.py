@@ -42,18 +42,28 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
     gc.disable()  # importing torch makes a million objects that stay: looking through them costs a sixth of the import
     import torch
 
+    from gradlint import registry
     from gradlint.worker import analysis
+    from gradlint.worker.tampering import Fingerprint
 
     gc.freeze()
     gc.enable()
     sys.dont_write_bytecode = True  # a linter leaves no files beside the user's
     sys.path.append(os.getcwd())  # noqa: PTH109 (Path.cwd() would resolve links that the user's imports may need)
     _limit_memory(memory)
+    registry.load()  # before a stranger's code can clear the path that the packs are found on
+    fingerprint = Fingerprint()
     channel = _Channel(requests, answers, owner)
     channel.send(Ready(str(torch.__version__)))
     while (request := channel.receive()) is not None:
         with _steady():
-            channel.send(_answer(analysis, request, channel.stage))
+            answer = _answer(analysis, request, channel.stage)
+        is_spoilt = fingerprint.has_changed()
+        if is_spoilt:
+            channel.refuse_more()
+        channel.send(answer)
+        if is_spoilt:
+            break
     os._exit(0)  # nothing of the user's is to run any more, and tearing torch down costs time
 
 
@@ -90,6 +100,10 @@ class _Channel:
             return None
         (length,) = HEADER.unpack(header)
         return decode_request(self._read(length))
+
+    def refuse_more(self) -> None:
+        """Let the parent's next request fail, so that it starts another process: this one has been tampered with."""
+        os.close(self._requests)
 
     def _read(self, count: int) -> bytes:
         parts = bytearray()

@@ -119,6 +119,51 @@ def test_what_one_model_changes_the_next_one_does_not_see(worker: Worker, tmp_pa
     assert str([str(Path.cwd()), False, True]).rstrip("]") + ", torch.float32, False]" in skipped.reason
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "import signal; signal.signal(signal.SIGALRM, lambda *_: 1 / 0); signal.setitimer(signal.ITIMER_REAL, 9, 9)",
+        "import threading, time; threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
+        "import torch; torch.nn.functional.gelu = None",
+        "from torch import nn; nn.Conv2d.forward = lambda *_: 1 / 0",
+        "import sys; sys.modules['json'] = None",
+        "import sys; sys.stdout = None",
+        "from torch import nn; nn.modules.module.register_module_forward_hook(lambda *_: None)",
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))",
+    ],
+    ids=["timer", "thread", "function", "method", "module", "stream", "hook", "limit"],
+)
+def test_a_process_that_was_tampered_with_is_not_used_again(worker: Worker, tmp_path: Path, spoil: str) -> None:
+    assert ask(worker, tmp_path, spoil).result.summary is not None
+    spoilt = pid_of(worker)
+    assert ask(worker, tmp_path, name="next.py").result.summary is not None
+    pid = pid_of(worker)
+    assert pid != spoilt
+    assert ask(worker, tmp_path, "import torch; torch.set_default_dtype(torch.float64)").result.summary is not None
+    assert ask(worker, tmp_path, name="next.py").result.summary is not None
+    assert pid_of(worker) == pid
+
+
+def test_an_interrupt_of_the_users_own_is_told_with_its_line(worker: Worker, tmp_path: Path) -> None:
+    (skipped,) = ask(worker, tmp_path, "raise KeyboardInterrupt").result.skipped
+    assert (skipped.reason, skipped.line) == ("it raised KeyboardInterrupt", 8)
+
+
+def test_an_exception_without_a_text_is_still_named(worker: Worker, tmp_path: Path) -> None:
+    body = "raise type('Odd', (Exception,), {'__str__': lambda self: os._exit(3) if not self.args else 1 / 0})(1)"
+    (skipped,) = ask(worker, tmp_path, body).result.skipped
+    assert "Odd: (its text cannot be had: ZeroDivisionError)" in skipped.reason
+
+
+def test_rules_are_found_though_the_file_clears_the_path(worker: Worker, tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEALTHY.format(body="import sys; sys.path.clear()"))
+    worker.close()
+    answer = worker.ask(Analyse(Target(path=str(path), name="Net", line=5), path.read_text(), Settings(("GL101",))))
+    assert isinstance(answer, Result)
+    assert answer.result.skipped == ()
+
+
 def test_the_same_weights_whatever_came_before(worker: Worker, tmp_path: Path) -> None:
     look = "import torch; raise RuntimeError(str(torch.rand(1).item()))"
     first = ask(worker, tmp_path, look).result.skipped[0].reason
