@@ -1,0 +1,172 @@
+"""Softmax over units, positions and keys; attention fused, of torch's modules and written by hand."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from _compare import Case, check, each
+from _modules import WIDTH, Chain, Op, Skip, dense, token_mean
+from torch import Tensor, nn
+
+TOKENS = (16, 8, WIDTH)
+LONG = (2, 128, WIDTH)
+Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Heads(nn.Module):
+    """Projections, a way to mix, and the output projection."""
+
+    def __init__(self, mix: Mix, heads: int = 4, groups: int | None = None, *, sharp: float = 1.0) -> None:
+        super().__init__()
+        self.heads, self.groups = heads, groups or heads
+        each = WIDTH // heads
+        self.query = nn.Linear(WIDTH, WIDTH)
+        self.key = nn.Linear(WIDTH, each * self.groups)
+        self.value = nn.Linear(WIDTH, each * self.groups)
+        self.out = nn.Linear(WIDTH, WIDTH)
+        self.mix = Op(mix)
+        with torch.no_grad():
+            self.query.weight.mul_(sharp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, width) in and out."""
+        b, t, _ = x.shape
+        split = lambda y, n: y.view(b, t, n, -1).transpose(1, 2)  # noqa: E731
+        mixed = self.mix(
+            split(self.query(x), self.heads), split(self.key(x), self.groups), split(self.value(x), self.groups)
+        )
+        return self.out(mixed.transpose(1, 2).reshape(b, t, -1))
+
+
+def fused(**settings: Any) -> Mix:
+    return lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **settings)
+
+
+def by_matmul(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), -1) @ v
+
+
+def by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    weights = torch.einsum("bhqd,bhkd->bhqk", q, k).mul(q.shape[-1] ** -0.5).softmax(-1)
+    return torch.einsum("bhqk,bhkd->bhqd", weights, v)
+
+
+def causal_by_fill(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    t = q.shape[-2]
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    hidden = torch.triu(torch.ones(t, t, dtype=torch.bool), 1)
+    return scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
+
+
+def causal_by_addition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    t = q.shape[-2]
+    return F.softmax(q @ k.mT * q.shape[-1] ** -0.5 + torch.full((t, t), float("-inf")).triu(1), -1) @ v
+
+
+def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.softmax(q @ k.mT, -1) @ v
+
+
+def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (F.elu(q) + 1) @ ((F.elu(k) + 1).mT @ v) / k.shape[-2]
+
+
+def plain_product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.mT) @ v / k.shape[-2]
+
+
+def block(mix: Mix, **settings: Any) -> nn.Module:
+    return Chain(dense(), nn.GELU(), Heads(mix, **settings), dense())
+
+
+def attends(name: str, mix: Mix, shape: tuple[int, ...] = TOKENS, seeds: int = 3, **settings: Any) -> tuple[Case, Case]:
+    """Alone, and in front of a mean over tokens (one gradient for all)."""
+    return (
+        Case(name, lambda: block(mix, **settings), (shape,), seeds=seeds),
+        Case(f"{name}, pooled", lambda: Chain(block(mix, **settings), Op(token_mean), dense()), (shape,), seeds=seeds),
+    )
+
+
+def multihead(**settings: Any) -> nn.Module:
+    class Self(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = nn.MultiheadAttention(WIDTH, 4, batch_first=True)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.inside(x, x, x, **settings)[0]
+
+    return Self()
+
+
+KEEP = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)) < 0.5
+KEEP[:, 0] = True
+
+FUSED = (
+    *attends("fused", fused()),
+    *attends("fused, one head", fused(), heads=1),
+    attends("fused, scaled", fused(scale=1.0))[0],
+    attends("fused, sharp", fused(), sharp=8.0)[0],
+    attends("fused, keys hidden", fused(attn_mask=KEEP))[0],
+    *attends("fused, grouped", fused(enable_gqa=True), groups=2),
+    *attends("fused, one key head", fused(enable_gqa=True), groups=1),
+)
+BY_HAND = (
+    *attends("by matmul", by_matmul),
+    attends("by matmul, one head", by_matmul, heads=1)[0],
+    *attends("by einsum", by_einsum),
+    attends("unscaled", unscaled)[0],
+)
+MODULES = (
+    Case("MultiheadAttention", lambda: Chain(dense(), nn.GELU(), multihead(), dense()), (TOKENS,)),
+    Case(
+        "MultiheadAttention without weights",
+        lambda: Chain(dense(), nn.GELU(), multihead(need_weights=False), dense()),
+        (TOKENS,),
+    ),
+    Case("attention on the input", lambda: Chain(Heads(fused())), (TOKENS,)),
+    Case(
+        "a residual block",
+        lambda: Chain(
+            dense(), Skip(nn.LayerNorm(WIDTH), Heads(fused())), Skip(nn.LayerNorm(WIDTH), dense(), nn.GELU(), dense())
+        ),
+        (TOKENS,),
+    ),
+    Case(
+        "encoder layer, norm first",
+        lambda: Chain(dense(), nn.TransformerEncoderLayer(WIDTH, 4, 256, batch_first=True, norm_first=True)),
+        (TOKENS,),
+    ),
+    Case(
+        "encoder layers, norm behind",
+        lambda: Chain(*(nn.TransformerEncoderLayer(WIDTH, 4, 256, batch_first=True) for _ in range(2))),
+        (TOKENS,),
+    ),
+)
+SOFTMAX = (
+    Case("softmax of ten", lambda: Chain(dense(WIDTH, 10), nn.Softmax(-1), dense(10)), ((64, WIDTH),)),
+    Case("log-softmax of ten", lambda: Chain(dense(), nn.ReLU(), dense(WIDTH, 10), nn.LogSoftmax(-1)), ((64, WIDTH),)),
+    Case("log-softmax, wide", lambda: Chain(dense(), nn.ReLU(), dense(), nn.LogSoftmax(-1)), ((64, WIDTH),)),
+)
+
+
+@each(FUSED)
+def test_fused_attention(case: Case) -> None:
+    check(case)
+
+
+@each(BY_HAND)
+def test_attention_by_hand(case: Case) -> None:
+    check(case)
+
+
+@each(MODULES)
+def test_attention_modules(case: Case) -> None:
+    check(case)
+
+
+@each(SOFTMAX)
+def test_softmax(case: Case) -> None:
+    check(case)

@@ -1,0 +1,137 @@
+"""Convolutions and their transposes: stride, padding, dilation, groups, depthwise, one to three axes."""
+
+from typing import Any
+
+from _compare import Case, check, each
+from _modules import WIDTH, Chain, Op, point, pooled
+from torch import nn
+
+IMAGE = (4, WIDTH, 8, 8)
+SIGNAL = (8, WIDTH, 24)
+VOLUME = (2, WIDTH, 4, 4, 4)
+CONV = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+INPUT = (SIGNAL, IMAGE, VOLUME)
+
+
+def conv(axes: int = 2, kernel: Any = 3, *, outputs: int = WIDTH, **settings: Any) -> nn.Module:
+    return CONV[axes - 1](WIDTH, outputs, kernel, **settings)
+
+
+def back(axes: int = 2, kernel: Any = 3, *, outputs: int = WIDTH, **settings: Any) -> nn.Module:
+    return TRANSPOSED[axes - 1](WIDTH, outputs, kernel, **settings)
+
+
+def alone(name: str, axes: int, layer: Any, **settings: Any) -> Case:
+    """The operator behind a map of independent positions and a ReLU."""
+    return Case(name, lambda: Chain(point(axes), nn.ReLU(), layer(axes, **settings)), (INPUT[axes - 1],), seeds=2)
+
+
+def behind_pool(name: str, layer: Any, **settings: Any) -> Case:
+    """The same with one gradient for all positions."""
+    return Case(name, lambda: Chain(point(), nn.ReLU(), layer(2, **settings), nn.ReLU(), pooled()), (IMAGE,))
+
+
+PLAIN = (
+    *(
+        alone(f"conv{axes}d {name}", axes, conv, **settings)
+        for axes in (1, 2, 3)
+        for name, settings in (
+            ("3, padded", {"padding": 1}),
+            ("3, not padded", {}),
+            ("stride 2", {"stride": 2, "padding": 1}),
+            ("dilation 2", {"dilation": 2, "padding": 2} if axes < 3 else {"dilation": 2, "padding": 2, "kernel": 2}),
+        )
+    ),
+    alone("1x1", 2, conv, kernel=1),
+    alone("1x1, stride 2", 2, conv, kernel=1, stride=2),
+    alone("5x5, same", 2, conv, kernel=5, padding="same"),
+    alone("rectangular", 2, conv, kernel=(1, 5), padding=(0, 2)),
+    alone("patches", 2, conv, kernel=4, stride=4),
+    alone("two groups", 2, conv, padding=1, groups=2),
+    alone("eight groups", 2, conv, padding=1, groups=8, outputs=256),
+    alone("reflecting", 2, conv, padding=1, padding_mode="reflect"),
+    alone("circular", 2, conv, padding=1, padding_mode="circular"),
+    alone("without bias", 2, conv, padding=1, bias=False),
+    Case("straight on the input", lambda: Chain(conv(padding=1)), (IMAGE,)),
+    Case("three channels", lambda: Chain(nn.Conv2d(3, WIDTH, 7, 2, 3), nn.ReLU(), point()), ((8, 3, 32, 32),)),
+    Case("four layers", lambda: Chain(*(Chain(conv(padding=1), nn.ReLU()) for _ in range(4))), (IMAGE,)),
+    Case("one sample", lambda: Chain(point(), nn.ReLU(), conv(padding=1)), ((1, WIDTH, 8, 8),), seeds=8),
+)
+
+COHERENT = (
+    behind_pool("3x3 behind a pool", conv, padding=1),
+    behind_pool("stride 2 behind a pool", conv, padding=1, stride=2),
+    behind_pool("patches behind a pool", conv, kernel=4, stride=4),
+    behind_pool("groups behind a pool", conv, padding=1, groups=4),
+    Case(
+        "four layers behind a pool",
+        lambda: Chain(*(Chain(conv(padding=1), nn.ReLU()) for _ in range(4)), pooled()),
+        (IMAGE,),
+    ),
+)
+
+DEPTHWISE = (
+    *(
+        alone(f"depthwise {name}", axes, conv, groups=WIDTH, **settings)
+        for name, axes, settings in (
+            ("3x3", 2, {"padding": 1}),
+            ("stride 2", 2, {"padding": 1, "stride": 2}),
+            ("7x7", 2, {"padding": 3, "kernel": 7}),
+            ("multiplier 2", 2, {"padding": 1, "outputs": 2 * WIDTH}),
+            ("1d", 1, {"padding": 1}),
+            ("3d", 3, {"padding": 1}),
+        )
+    ),
+    Case(
+        "depthwise, separable",
+        lambda: Chain(
+            point(),
+            nn.ReLU(),
+            conv(padding=1, groups=WIDTH),
+            point(),
+            nn.ReLU(),
+            conv(padding=1, groups=WIDTH),
+            point(),
+        ),
+        (IMAGE,),
+    ),
+    Case(
+        "depthwise, causal",
+        lambda: Chain(
+            point(1), nn.ReLU(), Op(lambda x: nn.functional.pad(x, (3, 0))), conv(1, 4, groups=WIDTH), point(1)
+        ),
+        (SIGNAL,),
+    ),
+)
+
+TRANSPOSES = (
+    *(
+        alone(f"transposed {axes}d {name}", axes, back, **settings)
+        for axes in (1, 2, 3)
+        for name, settings in (
+            ("2, stride 2", {"kernel": 2, "stride": 2}),
+            ("4, stride 2, padded", {"kernel": 4, "stride": 2, "padding": 1}),
+            ("3, padded", {"padding": 1}),
+        )
+    ),
+    alone("transposed, output padding", 2, back, stride=2, padding=1, output_padding=1),
+    alone("transposed, groups", 2, back, kernel=2, stride=2, groups=4),
+    alone("transposed, dilation", 2, back, dilation=2, padding=2),
+    alone("transposed, depthwise", 2, back, kernel=2, stride=2, groups=WIDTH),
+)
+
+
+@each(PLAIN, COHERENT)
+def test_convolution(case: Case) -> None:
+    check(case)
+
+
+@each(DEPTHWISE)
+def test_depthwise(case: Case) -> None:
+    check(case)
+
+
+@each(TRANSPOSES)
+def test_transposed_convolution(case: Case) -> None:
+    check(case)

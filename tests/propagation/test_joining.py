@@ -1,0 +1,97 @@
+"""Concatenation, stacking and writing into part of a tensor."""
+
+from collections.abc import Callable
+
+import torch
+from _compare import Case, check, each
+from _modules import WIDTH, Chain, Fan, Op, dense, point
+from torch import Tensor, nn
+
+VECTORS, TOKENS, IMAGE = (64, WIDTH), (8, 24, WIDTH), (4, WIDTH, 8, 8)
+
+
+class ClassToken(nn.Module):
+    """A learned token in front of the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+
+
+class Growing(nn.Module):
+    """Every layer reads all before it (DenseNet)."""
+
+    def __init__(self, norm: bool = True) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Chain(nn.BatchNorm2d(WIDTH + 64 * i) if norm else nn.Identity(), nn.ReLU(), point(2, WIDTH + 64 * i, 64))
+            for i in range(3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.cat([x, layer(x)], 1)
+        return x
+
+
+def written(x: Tensor) -> Tensor:
+    y = torch.zeros_like(x)
+    y[:, :12] = x[:, 12:]
+    return y
+
+
+def overwritten(x: Tensor) -> Tensor:
+    y = x.clone()
+    y[..., :64] = 0.5
+    return y
+
+
+def pair(
+    name: str, join: Callable[..., Tensor], after: Callable[[], nn.Module], shape: tuple[int, ...] = TOKENS
+) -> Case:
+    """Two branches of unlike size and mean, joined."""
+    return Case(
+        name,
+        lambda: Chain(
+            dense() if len(shape) < 4 else point(),
+            Fan(join, nn.ReLU(), Chain(nn.Tanh(), dense() if len(shape) < 4 else point())),
+            after(),
+        ),
+        (shape,),
+    )
+
+
+JOINED = (
+    pair("features side by side", lambda a, b: torch.cat([a, b], -1), lambda: dense(2 * WIDTH)),
+    pair("features, then a map", lambda a, b: torch.cat([a, b], -1), lambda: Chain(nn.Tanh(), dense(2 * WIDTH))),
+    pair("a quarter and a whole", lambda a, b: torch.cat([a[..., :32], b], -1), lambda: dense(WIDTH + 32)),
+    pair("very unlike in size", lambda a, b: torch.cat([100 * a, 0.01 * b], -1), lambda: dense(2 * WIDTH)),
+    pair("vectors side by side", lambda a, b: torch.cat([a, b], 1), lambda: dense(2 * WIDTH), VECTORS),
+    pair("tokens one behind the other", lambda a, b: torch.cat([a, b], 1), dense),
+    pair("samples one behind the other", lambda a, b: torch.cat([a, b], 0), dense),
+    pair("channels", lambda a, b: torch.cat([a, b], 1), lambda: point(2, 2 * WIDTH), IMAGE),
+    pair(
+        "channels, layer norm",
+        lambda a, b: torch.cat([a, b], -1),
+        lambda: Chain(nn.LayerNorm(2 * WIDTH), dense(2 * WIDTH)),
+    ),
+    pair("stacked and summed", lambda a, b: torch.stack([a, b]).sum(0), dense),
+    pair("stacked tokens", lambda a, b: torch.stack([a, b], 1), dense),
+    Case("class token", lambda: Chain(dense(), ClassToken(), nn.ReLU(), dense()), (TOKENS,)),
+    Case("all before, no norm", lambda: Chain(point(), Growing(norm=False), point(2, WIDTH + 192)), (IMAGE,)),
+    Case("all before, batch norm", lambda: Chain(point(), Growing(), point(2, WIDTH + 192)), (IMAGE,)),
+)
+WRITTEN = (Case("written into zeros", lambda: Chain(dense(), nn.ReLU(), Op(written), dense()), (TOKENS,)),)
+
+
+@each(JOINED)
+def test_joining(case: Case) -> None:
+    check(case)
+
+
+@each(WRITTEN)
+def test_writing(case: Case) -> None:
+    check(case)

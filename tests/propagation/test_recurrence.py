@@ -1,0 +1,120 @@
+"""Recurrences: fused, single cells, loops written by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from _compare import Case, check, each
+from _modules import WIDTH, Chain, dense
+from torch import Tensor, nn
+
+SEQUENCE = (8, 12, WIDTH)
+
+
+class Reads(nn.Module):
+    """Run a recurrence and read something of what it returns."""
+
+    def __init__(self, inside: nn.Module, what: Callable[[Any], Tensor]) -> None:
+        super().__init__()
+        self.inside, self.what = inside, what
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.what(self.inside(x))
+
+
+class Loop(nn.Module):
+    """A cell called step by step."""
+
+    def __init__(self, cell: nn.Module, *, every: bool = False) -> None:
+        super().__init__()
+        self.cell, self.every = cell, every
+        self.gated = isinstance(cell, nn.LSTMCell)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.shape[0], WIDTH)
+        state: Any = (h, h) if self.gated else h
+        steps = []
+        for t in range(x.shape[1]):
+            state = self.cell(x[:, t], state)
+            steps.append(state[0] if self.gated else state)
+        return torch.stack(steps, 1) if self.every else steps[-1]
+
+
+class ByHand(nn.Module):
+    """h ← tanh(W x + U h)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs, self.states = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.shape[0], WIDTH)
+        for t in range(x.shape[1]):
+            h = torch.tanh(self.inputs(x[:, t]) + self.states(h))
+        return h
+
+
+def sequence(result: Any) -> Tensor:
+    return result[0]  # type: ignore[no-any-return]
+
+
+def last(result: Any) -> Tensor:
+    return result[0][:, -1]  # type: ignore[no-any-return]
+
+
+def state(result: Any) -> Tensor:
+    final = result[1][0] if isinstance(result[1], tuple) else result[1]
+    return final[-1]  # type: ignore[no-any-return]
+
+
+FUSED = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "relu rnn": lambda *a, **k: nn.RNN(*a, nonlinearity="relu", **k),
+}
+
+
+def fused(name: str, make: Callable[..., nn.Module], reader: Callable[[Any], Tensor], layers: int = 1) -> Case:
+    """A recurrence of torch's, and a linear layer behind what is read of it."""
+    return Case(name, lambda: Chain(Reads(make(WIDTH, WIDTH, layers, batch_first=True), reader), dense()), (SEQUENCE,))
+
+
+SEQUENCES = (
+    *(
+        fused(f"{name}, {reader.__name__}", make, reader)
+        for name, make in FUSED.items()
+        for reader in (sequence, last, state)
+    ),
+    *(fused(f"two layers of {name}", make, last, 2) for name, make in FUSED.items()),
+    Case(
+        "behind a layer",
+        lambda: Chain(dense(), nn.GELU(), Reads(nn.LSTM(WIDTH, WIDTH, batch_first=True), sequence), dense()),
+        (SEQUENCE,),
+    ),
+    Case(
+        "both directions",
+        lambda: Chain(Reads(nn.LSTM(WIDTH, WIDTH, batch_first=True, bidirectional=True), sequence), dense(2 * WIDTH)),
+        (SEQUENCE,),
+    ),
+    Case("time first", lambda: Chain(Reads(nn.GRU(WIDTH, WIDTH), sequence), dense()), ((12, 8, WIDTH),)),
+    Case(
+        "pooled over time",
+        lambda: Chain(Reads(nn.GRU(WIDTH, WIDTH, batch_first=True), lambda r: r[0].mean(1)), dense()),
+        (SEQUENCE,),
+    ),
+)
+LOOPS = (
+    Case("RNN cell", lambda: Chain(Loop(nn.RNNCell(WIDTH, WIDTH)), dense()), ((8, 6, WIDTH),)),
+    Case("by hand", lambda: Chain(ByHand(), dense()), ((8, 6, WIDTH),)),
+)
+
+
+@each(SEQUENCES)
+def test_fused_recurrence(case: Case) -> None:
+    check(case)
+
+
+@each(LOOPS)
+def test_loop(case: Case) -> None:
+    check(case)
