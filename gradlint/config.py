@@ -16,7 +16,7 @@ ENVIRONMENT_PREFIX = "GRADLINT_"
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_MEMORY = 4.0
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 FailOn = Literal["error", "warning", "never"]
@@ -169,8 +169,12 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
 def _section(path: Path, table: dict[str, Any]) -> dict[str, Any] | None:
     """`[tool.gradlint]`, or the whole of a file of gradlint's own; None for a pyproject.toml without such a table."""
     tool = table.get("tool")
-    if isinstance(tool, dict) and isinstance(tool.get("gradlint"), dict):
-        section: dict[str, Any] = tool["gradlint"]
+    if isinstance(tool, dict) and "gradlint" in tool:
+        section = tool["gradlint"]
+        if not isinstance(section, dict):
+            raise UsageError(
+                "tool.gradlint: expected a table", location=Location(str(path), 1), remedy="[tool.gradlint]"
+            )
         return section
     return None if path.name == "pyproject.toml" else table
 

@@ -68,7 +68,9 @@ def _joined(first: Job, second: Job) -> Job:
 
 def _expand(given: str, config: Config, stdin: tuple[str, str] | None) -> Iterator[Job | Skipped]:
     path = Path(given)
-    if given == STDIN and stdin is not None:
+    if not given:
+        yield Skipped("", 0, "", "an empty path names nothing", "name a file or a directory", fatal=True)
+    elif given == STDIN and stdin is not None:
         name, text = stdin
         yield Job(_absolute(Path(name)), name, source=text)
     elif path.is_dir() and path.suffix != ".py":
@@ -135,7 +137,9 @@ def _walk(folder: Path, config: Config) -> Iterator[Job]:
         )
         for name in sorted(files):
             path = here / name
-            if name.endswith(".py") and name not in _NEVER_CHECKED and not ignored.matches(path):
+            if not name.endswith(".py") or name in _NEVER_CHECKED or ignored.matches(path):
+                continue
+            if path.is_file() or not path.exists():  # a broken link is told of; a pipe would never end
                 yield Job(_absolute(path), str(path))
 
 
@@ -154,7 +158,10 @@ def _is_text(path: str) -> bool:
 
 
 def _absolute(path: Path) -> str:
-    return str(path.resolve())
+    try:
+        return str(path.resolve())
+    except (OSError, RuntimeError):  # a link that leads to itself: reading it will say so
+        return str(path.absolute())
 
 
 def _relative(path: str) -> str:

@@ -122,6 +122,19 @@ def test_refusal_of_an_unreadable_file(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+@pytest.mark.parametrize("value", ["inf", "1e300", "nan", "0"])
+@pytest.mark.parametrize("key", ["timeout", "memory"])
+def test_limits_are_finite_numbers_above_zero(key: str, value: str) -> None:
+    with pytest.raises(UsageError, match=rf"{key}: expected"):
+        from_options(**{key: float(value)})
+
+
+def test_a_table_of_ours_that_is_none_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "pyproject.toml", "[tool]\ngradlint = 3\n")
+    with pytest.raises(UsageError, match=r"tool\.gradlint: expected a table"):
+        load(tmp_path)
+
+
 def test_options_of_the_python_interface() -> None:
     config = from_options(fail_on="never", sequence_length=4, targets=[{"target": "m.py:N", "inputs": [(3, 4)]}])
     assert (config.fail_on, config.sequence_length) == ("never", 4)

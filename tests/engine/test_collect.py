@@ -1,5 +1,6 @@
 """Which files a run looks at."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,15 @@ def test_names_that_are_no_text_are_told(tree: Path) -> None:
     assert item.path == "odd\\udce9.py"
     assert item.reason == "the name of the file is not valid UTF-8"
     assert len(jobs) == 6
+
+
+def test_a_link_to_itself_is_told_of_and_a_pipe_is_passed_over(tree: Path) -> None:
+    (tree / "odd").mkdir()
+    (tree / "odd" / "self.py").symlink_to("self.py")
+    (tree / "odd" / "gone.py").symlink_to("nowhere.py")
+    os.mkfifo(tree / "odd" / "pipe.py")  # to read it would wait for a writer for ever
+    assert shown("odd") == ["odd/gone.py", "odd/self.py"]
+
+
+def test_an_empty_path_does_not_stand_for_the_working_directory(tree: Path) -> None:
+    assert missing("").fatal
