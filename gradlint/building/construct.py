@@ -8,7 +8,7 @@ from torch import nn
 from gradlint.building.failure import analysis_error, describe
 from gradlint.building.guard import TooLargeError
 from gradlint.building.namespace import Namespace
-from gradlint.building.stubs import MissingPackageError
+from gradlint.building.stubs import MissingPackageError, absent_base
 from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -29,7 +29,7 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
         raise
     except BaseException as error:
         doing = f"building {target.name}"
-        package = _absent(error, namespace)
+        package = _absent(error, namespace, target)
         remedy = f"install {package} in the environment that runs gradlint" if package else ""
         raise analysis_error(
             error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
@@ -44,10 +44,12 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
     return model
 
 
-def _absent(error: BaseException, namespace: Namespace) -> str:
+def _absent(error: BaseException, namespace: Namespace, target: Target) -> str:
     """The package whose absence an error is due to, if it is."""
     if isinstance(error, MissingPackageError):
         return error.name or ""
+    if base := absent_base(vars(namespace.module).get(target.name)):
+        return base
     mixed_up = "Missing" in describe(error) and namespace.missing
     return namespace.missing[0].partition(".")[0] if mixed_up else ""
 
@@ -112,4 +114,5 @@ def argument(value: Any, namespace: Namespace) -> Any:
 def _remedy(target: Target, missing: list[str]) -> str:
     """The configuration to paste."""
     kwargs = ", ".join(f"{name} = …" for name in missing)
-    return f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\nkwargs = {{ {kwargs} }}'
+    entry = f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\nkwargs = {{ {kwargs} }}'
+    return f"in pyproject.toml, with the dots filled in:\n{entry}"

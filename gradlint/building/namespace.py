@@ -84,7 +84,10 @@ class Namespace:
         return needed
 
 
-_INITIALISING = ("apply", "append", "extend", "insert", "add_module", "register_buffer", "update", "setdefault")
+_INITIALISING = (
+    *("apply", "append", "extend", "insert", "add_module", "register_buffer", "update", "setdefault"),
+    *("add_argument", "set_defaults"),
+)
 _TRAINING = ("backward", "step", "zero_grad")
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any
 
+from gradlint.building.lightning import LightningModule
+
 _MOST = 40
 
 
@@ -46,7 +48,7 @@ class Missing:
     __ror__ = __or__
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
-        return ()
+        return (LightningModule,) if self._path.endswith(".LightningModule") else ()
 
     def __instancecheck__(self, instance: Any) -> bool:
         return False
@@ -83,6 +85,12 @@ def standing_in() -> Iterator[dict[str, ModuleType]]:
         for name, module in made.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
+
+
+def absent_base(thing: Any) -> str:
+    """The package that a class of the user's takes a base from, where that is not installed; empty where all are."""
+    bases = getattr(thing, "__orig_bases__", ())
+    return next((str(base._path).partition(".")[0] for base in bases if isinstance(base, Missing)), "")
 
 
 def stand_in(error: BaseException, folders: list[str]) -> bool:

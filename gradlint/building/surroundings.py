@@ -1,11 +1,13 @@
 """The interpreter as the user's code finds it: import path, arguments, random state; all of it put back afterwards."""
 
+import argparse
 import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -62,6 +64,24 @@ def _repository(path: Path) -> Path:
     return path.parent
 
 
+_parse_known_args = argparse.ArgumentParser.parse_known_args
+
+
+def _parse_defaults(parser: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> Any:
+    """Nobody is there to give what a script requires on its command line: it gets None, as options without default."""
+    actions = parser._actions
+    required = [(action, action.required, action.nargs) for action in actions]
+    for action in actions:
+        action.required = False
+        if not action.option_strings and action.nargs is None:
+            action.nargs = "?"
+    try:
+        return _parse_known_args(parser, *args, **kwargs)
+    finally:
+        for action, needed, nargs in required:
+            action.required, action.nargs = needed, nargs
+
+
 @contextmanager
 def as_script(path: Path, folders: list[str]) -> Iterator[None]:
     """Let user code import its siblings, with an empty command line; what it changes here is put back."""
@@ -70,7 +90,8 @@ def as_script(path: Path, folders: list[str]) -> Iterator[None]:
     sys.path[:0] = [folder for folder in folders if folder not in sys.path[:1]]
     sys.argv[:] = [str(path)]
     try:
-        yield
+        with mock.patch.object(argparse.ArgumentParser, "parse_known_args", _parse_defaults):
+            yield
     finally:
         sys.path[:] = saved_path
         sys.argv[:] = saved_argv

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 
-from gradlint.core.finding import Finding, Verdict
+from gradlint.core.finding import Finding, Remedy, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, Skipped
 from gradlint.report.style import Style, console, count, plain, summary_line
@@ -63,7 +63,9 @@ def _finding(finding: Finding, style: Style) -> Iterator[Line]:
     gutter = max(len(str(site.location.line)) for site in finding.sites)
     yield from _frame(finding.sites, gutter, color, base, style)
     for label, text, tone in _notes(finding):
-        yield [(" " * (gutter + 1) + "= ", base or "blue"), (f"{label}: ", base or "bold"), (text, base or tone)]
+        text, *more = text.split("\n")
+        yield [(" " * (gutter + 1) + "= ", base or "blue"), (f"{label}: ", base or "bold"), (plain(text), base or tone)]
+        yield from ([(" " * (gutter + 3) + plain(line), base or tone)] for line in more)
 
 
 def _frame(sites: Sequence[Site], gutter: int, color: str, base: str, style: Style) -> Iterator[Line]:
@@ -113,12 +115,18 @@ def _notes(finding: Finding) -> Iterator[tuple[str, str, str]]:
     elif finding.verdict_reason:
         yield "measured ", plain(finding.verdict_reason), "yellow"
     if finding.remedies:
-        helps = " · ".join(_remedy(remedy.edit, remedy.predicted) for remedy in finding.remedies)
-        yield "help", plain(helps), ""
+        yield "help", _remedies(finding.remedies), ""
     for note in finding.notes:
         yield "note", plain(note), ""
     if finding.consequences:
         yield "note", f"also explains {', '.join(finding.consequences)}", ""
+
+
+def _remedies(remedies: Sequence[Remedy]) -> str:
+    """On one line; lines to paste each on their own."""
+    if len(remedies) == 1 and "\n" in remedies[0].edit:
+        return remedies[0].edit
+    return plain(" · ".join(_remedy(remedy.edit, remedy.predicted) for remedy in remedies))
 
 
 def _remedy(edit: str, predicted: str) -> str:
@@ -165,7 +173,9 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
         label, color = ("not analysed: ", "yellow") if item.is_model else ("skipped: ", "dim")
         yield [(label, color), (f"{where}{name}: {plain(item.reason)}", "")]
         if item.remedy:
-            yield [("    help: ", "bold"), (plain(item.remedy), "")]
+            first, *more = item.remedy.split("\n")
+            yield [("    help: ", "bold"), (plain(first), "")]
+            yield from ([("    " + plain(line), "")] for line in more)
 
 
 def _is_news(item: Skipped, told: set[tuple[str, int]], report: Report) -> bool:
@@ -179,7 +189,7 @@ def _hints(report: Report) -> Iterator[str]:
     if not standing:
         return
     if not any(model.probed for model in report.models):
-        yield "Confirm by a real backward pass: gradlint check --probe. "
+        yield "Confirm by a real backward pass: the same command with --probe."
     code = standing[0].code
     yield f"Read more: gradlint rule {code}. Silence one line: # gradlint: ignore[{code}] reason"
 

@@ -39,11 +39,11 @@ def unanalysable(error: AnalysisError, target: Target, *, fatal: bool = False) -
 
 def default_remedy(stage: str, target: Target) -> str:
     """The configuration entry that tells gradlint how to build or feed a model."""
-    entry = f'[[tool.gradlint.targets]] target = "{Path(target.path).name}:{target.name}"'
+    entry = f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\n'
     if stage == "build":
-        return f"say how it is built: {entry}, args = [...], kwargs = {{...}}"
+        return f"say in pyproject.toml how it is built:\n{entry}args = […]\nkwargs = {{ … }}"
     if stage == "feed":
-        return f"say what it takes: {entry}, inputs = [[4, 3, 32, 32]]"
+        return f"say in pyproject.toml what it takes:\n{entry}inputs = [[8, …]]"
     if stage == "parse":
         version = ".".join(map(str, sys.version_info[:2]))
         return f"mend that line, or leave the file out: --exclude {Path(target.path).name} (read as Python {version})"

@@ -163,7 +163,7 @@ def test_missing_arguments_come_with_configuration_to_paste(write: Write) -> Non
         build(Target(path, "Net", 4), load_module(path))
     assert caught.value.location is not None
     assert caught.value.location.line == 4
-    asked = f'[[tool.gradlint.targets]]\ntarget = "{path}:Net"\n'
+    asked = f'in pyproject.toml, with the dots filled in:\n[[tool.gradlint.targets]]\ntarget = "{path}:Net"\n'
     assert caught.value.remedy == asked + "kwargs = { width = …, depth = … }"
 
 

@@ -189,10 +189,12 @@ def test_a_forward_that_never_runs_says_what_it_takes(built: Built) -> None:
         feed(found)
     error = caught.value
     assert error.stage == "feed"
-    assert error.location == found.class_location
+    assert error.location is not None
+    assert error.location.line == 9
+    assert error.location.context == "Net.forward"
     assert error.message.startswith("no input found on which Net.forward(graph, features) runs")
     assert "AttributeError: 'Tensor' object has no attribute 'nodes'" in error.message
-    assert error.remedy.startswith("[[tool.gradlint.targets]]\ntarget = ")
+    assert "\n[[tool.gradlint.targets]]\ntarget = " in error.remedy
     assert 'name = "graph"' in error.remedy
 
 
@@ -201,6 +203,56 @@ def test_a_forward_that_leaves_the_program_is_an_error(built: Built, statement: 
     found = built(f"class Net(nn.Module):\n    def forward(self, x):\n        {statement}\n")
     with pytest.raises(AnalysisError):
         feed(found)
+
+
+def test_a_model_without_a_forward_is_said_to_have_none() -> None:
+    class Trained(nn.Module):
+        def training_step(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    with pytest.raises(AnalysisError, match=r"^Trained has no forward of its own"):
+        feed(adopt(Trained()))
+
+
+def test_the_width_of_inputs_that_are_split_is_found(built: Built) -> None:
+    found = built(
+        """
+        class Field(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.points = nn.Linear(63, 16)
+                self.views = nn.Linear(16 + 27, 3)
+            def forward(self, x):
+                points, views = torch.split(x, [63, 27], dim=-1)
+                return self.views(torch.cat([self.points(points), views], -1))
+        """
+    )
+    assert feed(found).described == "(8, 90) float32"
+
+
+def test_the_two_sides_of_a_pair_are_resized_together(built: Built) -> None:
+    found = built(
+        """
+        class Pair(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(1, 4, 3, padding=1)
+                self.fc = nn.Linear(4 * 50 * 50, 5)
+            def once(self, x):
+                return self.fc(self.conv(x).flatten(1))
+            def forward(self, left, right):
+                return self.once(left), self.once(right)
+        """
+    )
+    assert feed(found).described == "(8, 1, 50, 50) float32, (8, 1, 50, 50) float32"
+
+
+def test_inputs_have_nothing_to_do_with_the_weights() -> None:
+    torch.manual_seed(0)  # as most scripts do
+    layer = nn.Linear(784, 32)
+    (x,) = feed(adopt(layer)).args
+    pair = torch.stack([x.flatten(), layer.weight.detach()[: len(x)].flatten()])
+    assert torch.corrcoef(pair)[0, 1].abs() < 0.05
 
 
 def test_a_keyboard_interrupt_in_a_forward_goes_through(built: Built) -> None:

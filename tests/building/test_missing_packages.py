@@ -93,6 +93,41 @@ def test_a_model_of_an_absent_base_is_an_error(write: Write) -> None:
     assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
 
 
+LIT = """
+import absent_lightning as pl
+
+class Lit(pl.LightningModule):
+    def __init__(self, width=3, rate=0.1):
+        super().__init__()
+        {constructor}
+        self.a = nn.Linear(self.hparams.width, 3)
+    def forward(self, x):
+        self.log("mean", x.mean(), prog_bar=True)
+        return self.a(x.to(self.device))
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.hparams["rate"])
+"""
+
+
+@pytest.mark.parametrize(
+    "constructor", ["self.save_hyperparameters()", "self.save_hyperparameters('width', ignore=['rate'])"]
+)
+def test_a_lightning_module_needs_no_lightning(built: Built, constructor: str) -> None:
+    assert feed(built(LIT.format(constructor=constructor))).described == "(8, 3) float32"
+
+
+def test_hyperparameters_may_be_given_as_one_mapping(built: Built) -> None:
+    found = built(LIT.format(constructor="self.save_hyperparameters({'width': 7})"))
+    assert feed(found).described == "(8, 7) float32"
+
+
+def test_what_an_absent_base_would_have_given_is_its_absence(write: Write) -> None:
+    path = write("from absent_framework import Base\nclass Net(Base):\n    def __init__(self): self.begin()\n")
+    with pytest.raises(AnalysisError, match="has no attribute 'begin'") as caught:
+        build(Target(path, "Net", 5), load_module(path))
+    assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
+
+
 def test_siblings_may_miss_packages_too(tmp_path: Path) -> None:
     (tmp_path / "plotting_of_mine.py").write_text("import absent_plots\nWIDTH = 3\n")
     path = tmp_path / "model.py"

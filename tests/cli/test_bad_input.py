@@ -36,7 +36,7 @@ TOLD = {
     "needs_arguments.py": Told(
         "NeedsArguments needs arguments that are not known: vocabulary, encoder", 6, "kwargs = {"
     ),
-    "unknown_inputs.py": Told("no input found on which UnknownInputs.forward(batch) runs", 6, "inputs = ["),
+    "unknown_inputs.py": Told("no input found on which UnknownInputs.forward(batch) runs", 12, "inputs = ["),
     "nan_weights.py": Told("the parameter last.weight holds NaN (1 of 32 elements)", 11, "torch.nn.init"),
     "not_utf8.py": Told("the file is not valid UTF-8: byte 0xe9 in line 3", 3, "coding: latin-1"),
     "syntax_error.py": Told("not valid Python: expected ':'", 4, "--exclude syntax_error.py"),

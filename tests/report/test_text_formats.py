@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gradlint.core.finding import Remedy
 from gradlint.core.report import Report, Skipped
 from gradlint.report.concise import concise
 from gradlint.report.full import full
@@ -42,6 +43,13 @@ def test_nothing_of_a_strangers_text_steers_the_terminal(report: Report, style: 
         assert "\x1b" not in text
     assert plain("a\x1b]0;title\x07b\nc") == "a�]0;title�b c"
     assert plain("\tx") == "    x"
+
+
+def test_lines_to_paste_stand_on_lines_of_their_own(report: Report, style: Style) -> None:
+    pasted = Remedy('in pyproject.toml:\n[[targets]]\ntarget = "a\x1b.py:Net"', "")
+    changed = replace(report.findings[0], remedies=(pasted,))
+    text = full(replace(report, findings=(changed,)), style)
+    assert '= help: in pyproject.toml:\n     [[targets]]\n     target = "a�.py:Net"\n' in text
 
 
 def test_notes_are_wrapped_and_frames_are_not(report: Report, style: Style) -> None:

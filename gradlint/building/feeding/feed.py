@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.built import BuiltModel, Fed
-from gradlint.building.failure import analysis_error, describe
+from gradlint.building.failure import analysis_error, describe, raised_at
 from gradlint.building.feeding.arguments import Proposal, proposals
 from gradlint.building.feeding.conventions import announced, batched
 from gradlint.building.feeding.forward_source import Argument, required_arguments
@@ -30,6 +30,7 @@ _MOST_ELEMENTS = 10_000_000
 _SMALLEST_MAP = 4
 _SMALL_IMAGE = 32
 _LARGEST_IMAGE = 256
+_NO_FORWARD = "give it a forward that its other methods call, or check its parts"
 
 
 def feed(built: BuiltModel) -> Fed:
@@ -173,17 +174,27 @@ def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:
     return image and not any(isinstance(module, _ConvNd) for module in model.modules())
 
 
+def _is_unwritten(model: nn.Module) -> bool:
+    """Whether a model is fed by other methods only, its training step say."""
+    return getattr(type(model), "forward", None) is nn.Module.forward and "forward" not in vars(model)
+
+
 def _unfed(built: BuiltModel, arguments: list[Argument], hints: Hints, search: _Search) -> AnalysisError:
     names = [argument.name for argument in arguments]
     target = built.target
     path, name = (target.path, target.name) if target else ("", type(built.model).__name__)
     takes = f"forward({', '.join(names)})"
+    place = built.class_location or Location(path, 1)
+    if _is_unwritten(built.model):
+        message = f"{name} has no forward of its own: what it computes from what cannot be seen"
+        return AnalysisError(message, stage="feed", location=place, remedy=_NO_FORWARD)
     message = f"no input found on which {name}.{takes} runs ({search.trials} tried)"
     if search.first is not None:
         trial, shapes = search.first
         assert trial.error is not None
         message += f"; with {shapes}: {describe(trial.error)}"
-    place = built.class_location or Location(path, 1)
+        raised = raised_at(trial.error, path)
+        place = raised if raised is not None and raised.path == path else place
     return AnalysisError(message, stage="feed", location=place, remedy=remedy(path, name, names, hints))
 
 

@@ -16,6 +16,8 @@ from gradlint.building.feeding.trial import Trial
 _PRODUCT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _IN_PLACE = re.compile(r"output with shape \[([\d, ]+)\] doesn't match the broadcast shape \[([\d, ]+)\]")
+_REDUCTION = re.compile(r"a and b must have same reduction dim, but got \[(\d+), (\d+)\] X \[(\d+), (\d+)\]")
+_SPLIT = re.compile(r"sum exactly to (\d+) \(input tensor's size at dimension .*got split_sizes=\[([\d, ]+)\]")
 _FAKE = re.compile(r"broadcast a dimension of length (\d+) at -(\d+)!.*broadcastable to \[([\d, ]+)\]")
 
 
@@ -25,8 +27,11 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     if not proposal or proposal[0].dtype == "literal":
         return
     shape = proposal[0].shape
-    if match := _PRODUCT.search(text):
+    if match := _PRODUCT.search(text) or _REDUCTION.search(text):
         yield from _sized(proposal, int(match[2]), int(match[3]))
+    if match := _SPLIT.search(text):
+        width = sum(int(part) for part in match[2].split(","))
+        yield _first(proposal, tuple(width if side == int(match[1]) else side for side in shape))
     if (clash := _clash(text)) is not None:
         yield from _matched(proposal, model, *clash)
     if trial.raised_in is not None and sorted(trial.raised_shape) == sorted(shape):
@@ -51,9 +56,12 @@ def _clash(text: str) -> tuple[int, int] | None:
 
 
 def _first(proposal: Proposal, shape: tuple[int, ...], dtype: str = "", high: int | None = None) -> Proposal:
+    """The proposal with another first input; inputs like the first one (the other side of a pair) change with it."""
     first = proposal[0]
     changed = replace(first, shape=shape, dtype=dtype or first.dtype, high=high if dtype else first.high)
-    return (changed, *proposal[1:])
+    alike = replace(first, name="")
+    rest = [replace(changed, name=s.name) if replace(s, name="") == alike else s for s in proposal[1:]]
+    return (replace(changed, name=first.name), *rest)
 
 
 def _sized(proposal: Proposal, got: int, needed: int) -> Iterator[Proposal]:

@@ -10,7 +10,9 @@ from gradlint.building.feeding.hints import Hints
 from gradlint.core.errors import AnalysisError
 from gradlint.core.target import InputSpec
 
-_SEED = 0
+_SEED = 7_046_029_254
+"""No seed that anybody uses: inputs from the seed that the weights were drawn with are correlated with them (−0.35 for
+uniform weights), and every figure measured on them is off."""
 
 
 def make(specs: Sequence[InputSpec], built: BuiltModel, hints: Hints) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -73,4 +75,5 @@ def remedy(path: str, name: str, arguments: Sequence[str], hints: Hints) -> str:
     rows = [f'{{ name = "{argument}", shape = [{hints.batch}, …], dtype = "float32" }}' for argument in arguments]
     rows = rows if len(rows) > 1 else [f'{{ shape = [{hints.batch}, …], dtype = "float32" }}']
     inputs = ", ".join(rows)
-    return f'[[tool.gradlint.targets]]\ntarget = "{path}:{name}"\ninputs = [{inputs}]'
+    entry = f'[[tool.gradlint.targets]]\ntarget = "{path}:{name}"\ninputs = [{inputs}]'
+    return f"in pyproject.toml, with the dots filled in:\n{entry}"
