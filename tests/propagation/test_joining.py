@@ -84,7 +84,10 @@ JOINED = (
     Case("all before, no norm", lambda: Chain(point(), Growing(norm=False), point(2, WIDTH + 192)), (IMAGE,)),
     Case("all before, batch norm", lambda: Chain(point(), Growing(), point(2, WIDTH + 192)), (IMAGE,)),
 )
-WRITTEN = (Case("written into zeros", lambda: Chain(dense(), nn.ReLU(), Op(written), dense()), (TOKENS,)),)
+WRITTEN = (
+    Case("overwritten by a number", lambda: Chain(dense(), nn.ReLU(), Op(overwritten), dense()), (TOKENS,)),
+    Case("written into zeros", lambda: Chain(dense(), nn.ReLU(), Op(written), dense()), (TOKENS,)),
+)
 
 
 @each(JOINED)

@@ -41,7 +41,11 @@ POSITIONS = (
         "global average by mean", lambda: Chain(point(), nn.ReLU(), Op(lambda x: x.mean((-2, -1))), dense()), (IMAGE,)
     ),
 )
-UNITS = (beside("norm of features", lambda x: x.norm(dim=-1, keepdim=True)),)
+UNITS = (
+    beside("mean of features", lambda x: x.mean(-1, keepdim=True)),
+    beside("norm of features", lambda x: x.norm(dim=-1, keepdim=True)),
+    over("mean of four features", lambda x: x.view(8, 24, 32, 4).mean(-1).repeat(1, 1, 4)),
+)
 
 
 @each(POSITIONS)
