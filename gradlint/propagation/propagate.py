@@ -12,6 +12,7 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation
 from gradlint.propagation.inputs import alike
 from gradlint.propagation.result import build_flow
+from gradlint.propagation.scans import unrolled_scans
 from gradlint.propagation.signal import Signal, modes
 from gradlint.propagation.transfer import TRANSFER
 from gradlint.propagation.whatif import Editor, NotApplicableError, check_names, edited_values
@@ -44,6 +45,7 @@ def _run(run: Propagation) -> Flow:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         try:
             run.forward()
+            run.unknown.extend(unrolled_scans(run.environment))
             _backward(run)
             return build_flow(run)
         finally:

@@ -1,7 +1,7 @@
 """From particles to a `Flow`: figures per node, module and parameter."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ def build_flow(run: Propagation) -> Flow:
     for name, values in run.folded.items():
         nodes[name] = NodeFlow(name, P.rms(values.detach()), learned.nodes.get(name, 0.0))
     parametrised = frozenset(_owner(name) for name, _ in run.graph.model.named_parameters())
-    output = _pooled(nodes[n].gradient_rms for n in run.graph.view.outputs if n in nodes)
+    outputs = [n for n in run.graph.view.outputs if n in nodes]
+    sizes = [math.prod(run.graph.view.nodes[n].shape or (1,)) for n in outputs]
+    output = _pooled([nodes[n].gradient_rms for n in outputs], sizes)
     return Flow(
         module_flows=_modules(run, nodes, output),
         parameter_flows=parameter_flows(run, learned.parameters),
@@ -106,11 +108,12 @@ def _slopes(run: Propagation, name: str, x: Tensor) -> tuple[Tensor, float, bool
     return slope[: x.numel()].view_as(x), float(finite.abs().amax()) if finite.numel() else 1.0, bounded
 
 
-def _pooled(values: Iterable[float | None]) -> float | None:
-    known = list(values)
-    if not known or any(v is None for v in known):
+def _pooled(values: Sequence[float | None], sizes: Sequence[int]) -> float | None:
+    """RMS over all elements of several tensors."""
+    known = [v for v in values if v is not None]
+    if not known or len(known) < len(values):
         return None
-    return math.hypot(*(v for v in known if v is not None)) / math.sqrt(len(known))
+    return math.hypot(*(v * math.sqrt(n) for v, n in zip(known, sizes, strict=True))) / math.sqrt(sum(sizes))
 
 
 def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None) -> dict[str, ModuleFlow]:
@@ -125,10 +128,11 @@ def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None)
         if not seen:
             flows[path] = ModuleFlow(None, None, None, len(outputs))
             continue
-        gradient = _pooled(n.gradient_rms if ops[n.name].requires_grad else 0.0 for n in seen)  # nothing learned before
-        flows[path] = ModuleFlow(
-            _pooled(n.activation_rms for n in seen), gradient, attenuation(output, gradient), len(outputs)
-        )
+        sizes = [math.prod(ops[n.name].shape or (1,)) for n in seen]
+        received = [n.gradient_rms if ops[n.name].requires_grad else 0.0 for n in seen]  # 0: nothing learned before
+        gradient = _pooled(received, sizes)
+        activation = _pooled([n.activation_rms for n in seen], sizes)
+        flows[path] = ModuleFlow(activation, gradient, attenuation(output, gradient), len(outputs))
     return flows
 
 

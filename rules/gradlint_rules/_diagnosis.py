@@ -64,9 +64,20 @@ def diagnose(ctx: RuleContext) -> tuple[Diagnosis, ...]:
     """The main path, and each side branch of some length, where it is in trouble."""
     bones, limit = skeleton(ctx.graph), limit_of(ctx)
     if not _latest or _latest[0][0] is not ctx.flow or _latest[0][1] != limit:
-        found = [_diagnosis(ctx, bones, chain_figures(bones, chain, ctx.flow)) for chain in _worth_judging(bones)]
+        judged = [chain for chain in _worth_judging(bones) if not _doubtful(ctx, chain)]
+        found = [_diagnosis(ctx, bones, chain_figures(bones, chain, ctx.flow)) for chain in judged]
         _latest[:] = [(ctx.flow, limit, tuple(diagnosis for diagnosis in found if diagnosis is not None))]
     return _latest[0][2]
+
+
+def _doubtful(ctx: RuleContext, chain: tuple[str, ...]) -> bool:
+    """Whether the chain runs through operators that the flow cannot follow: what it says there proves nothing."""
+    index = ctx.graph.index
+    places = [index[name] for name in chain if name in index]
+    inside = [u for u in ctx.flow.unknown if u.node in index and places and min(places) < index[u.node] < max(places)]
+    if inside:
+        ctx.near_miss(f"depth not judged: {inside[0].op} ({inside[0].reason or 'no transfer rule'}) lies on the way")
+    return bool(inside)
 
 
 def _worth_judging(bones: Skeleton) -> tuple[tuple[str, ...], ...]:
