@@ -7,7 +7,7 @@ from itertools import pairwise
 from gradlint.api import Flow, GraphView, NodeFlow, OpNode
 from gradlint_rules._operators import NORMS
 from gradlint_rules._paths import Skeleton, by_constants, is_layer, weights_of
-from gradlint_rules.thresholds import UNEVEN
+from gradlint_rules.thresholds import TINY, UNEVEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Layer:
     module: str
     feed: float
     """log10 of the gradient RMS relative to the weight's RMS, the RMS of the input and the output's gradient."""
+    shaken: float
+    """The same, relative to weights of ordinary scale where those of the layer start next to zero on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ChainFigures:
         """Decades by which the most shaken layer lies above a healthy one."""
         if not self.layers:
             return 0.0
-        return max(layer.feed for layer in self.layers) - self._healthy_high
+        return max(layer.shaken for layer in self.layers) - self._healthy_high
 
     @property
     def hungriest(self) -> Layer | None:
@@ -66,17 +68,17 @@ class ChainFigures:
         worst = self.hungriest
         if worst is None or self._lack(worst) <= self._healthy_low - worst.feed + 1e-9:
             return None
-        return max(self.layers[self.layers.index(worst) :], key=lambda layer: layer.feed)
+        return max(self.layers[self.layers.index(worst) :], key=lambda layer: layer.shaken)
 
     def _lack(self, layer: Layer) -> float:
         """Decades below a healthy layer, or below the best-fed later one less what healthy models show there."""
-        later = max(other.feed for other in self.layers[self.layers.index(layer) :])
+        later = max(other.shaken for other in self.layers[self.layers.index(layer) :])
         return max(self._healthy_low - layer.feed, later - layer.feed - UNEVEN)
 
     @property
     def loudest(self) -> Layer | None:
         """The layer with the largest update ratio."""
-        return max(self.layers, key=lambda layer: layer.feed, default=None)
+        return max(self.layers, key=lambda layer: layer.shaken, default=None)
 
     @property
     def _healthy_low(self) -> float:
@@ -138,7 +140,16 @@ def _layer(skeleton: Skeleton, node: OpNode, flow: Flow) -> Layer | None:
     if parameter is None or not parameter.update_ratio or scale is None:
         return None
     feed = math.log10(parameter.update_ratio / scale / flow.output_gradient_rms)
-    return Layer(node.name, weights[0], node.module, feed)
+    ordinary = TINY / math.sqrt(_inputs(skeleton, node, weights[0]))
+    lifted = math.log10(ordinary / parameter.value_rms) if parameter.value_rms else 0.0
+    return Layer(node.name, weights[0], node.module, feed, feed - max(0.0, lifted))
+
+
+def _inputs(skeleton: Skeleton, node: OpNode, weight: str) -> int:
+    """Number of inputs that one output of a layer sums over."""
+    shape = skeleton.weight_shapes.get(weight) or (1, 1)
+    outputs = shape[1] if "transpose" in node.op else shape[0]
+    return max(1, math.prod(shape) // max(1, outputs))
 
 
 def _energy(graph: GraphView, name: str, flow: Flow) -> float | None:

@@ -27,6 +27,11 @@ class Skeleton:
         return tuple(name for name in self.graph.outputs if name in self.before)
 
     @cached_property
+    def weight_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of the parameters that are read, by name."""
+        return {n.target: n.shape or () for n in self.graph.nodes.values() if n.op == "parameter"}
+
+    @cached_property
     def _dominators(self) -> Mapping[str, str]:
         return _dominators(self.order, lambda v: self.before[v] or (ENDS,))
 

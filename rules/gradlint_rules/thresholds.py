@@ -23,6 +23,9 @@ ADAM_STOPS: Final = 8.0
 UNEVEN: Final = 2.0
 """decades by which a later layer's update ratio may exceed an earlier one's in a healthy model (GL101, GL102, GL302)"""
 
+TINY: Final = 0.1
+"""share of the ordinary scale 1/√inputs below which weights count as started next to zero on purpose (GL103, GL201)"""
+
 EXPLODED: Final = 3.0
 """decades: a layer's update ratio lies this far above a healthy one (GL103, GL201, GL302, GL401)"""
 
