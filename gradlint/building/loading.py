@@ -12,7 +12,7 @@ from types import ModuleType
 
 from gradlint.building.failure import analysis_error, describe
 from gradlint.building.namespace import Namespace
-from gradlint.building.stubs import stand_in, standing_in
+from gradlint.building.stubs import imported_by_user, stand_in, standing_in
 from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -173,7 +173,7 @@ def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:
     except BaseException as error:
         place = Location(namespace.path, statement.lineno, statement.col_offset + 1)
         doing = f"loading {Path(namespace.path).name}"
-        remedy = _remedy(error)
+        remedy = _remedy(error, definition, namespace.folders)
         raise analysis_error(
             error, stage="import", doing=doing, path=namespace.path, fallback=place, remedy=remedy
         ) from error
@@ -197,9 +197,12 @@ def _waits(namespace: Namespace, statement: ast.stmt) -> bool:
     return any(name in bound for name in _import_time_names(statement))
 
 
-def _remedy(error: BaseException) -> str:
+def _remedy(error: BaseException, definition: ast.stmt, folders: list[str]) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"install {error.name.partition('.')[0]} in the environment that runs gradlint"
+    if isinstance(definition, ast.Import | ast.ImportFrom) and not imported_by_user(error.__traceback__, folders):
+        package = ast.unparse(definition).split()[1].partition(".")[0].rstrip(",")
+        return f"{package} is installed but cannot be imported: install a version that fits torch and Python here"
     return f"make the file importable: {describe(error)}" if isinstance(error, ImportError) else ""
 
 

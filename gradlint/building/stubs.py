@@ -101,7 +101,7 @@ def stand_in(error: BaseException, folders: list[str]) -> bool:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not _loading or not missing or len(_loading[-1]) >= _MOST or missing in _loading[-1]:
         return False
-    if missing.partition(".")[0] in ("torch", "gradlint") or not _imported_by_user(error.__traceback__, folders):
+    if missing.partition(".")[0] in ("torch", "gradlint") or not imported_by_user(error.__traceback__, folders):
         return False
     module = _MissingModule(missing)
     _loading[-1][missing] = sys.modules[missing] = module
@@ -111,7 +111,7 @@ def stand_in(error: BaseException, folders: list[str]) -> bool:
     return True
 
 
-def _imported_by_user(tb: TracebackType | None, folders: list[str]) -> bool:
+def imported_by_user(tb: TracebackType | None, folders: list[str]) -> bool:
     """Whether the innermost frame that is no part of the import system belongs to one of the user's files."""
     innermost = ""
     while tb is not None:

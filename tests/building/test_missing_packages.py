@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,16 @@ def test_what_an_absent_base_would_have_given_is_its_absence(write: Write) -> No
     with pytest.raises(AnalysisError, match="has no attribute 'begin'") as caught:
         build(Target(path, "Net", 5), load_module(path))
     assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
+
+
+def test_a_package_that_is_installed_but_broken_is_named(write: Write, tmp_path: Path, monkeypatch: Any) -> None:
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    (site / "broken_vision.py").write_text("raise RuntimeError('operator broken::nms does not exist')\n")
+    monkeypatch.syspath_prepend(str(site))
+    with pytest.raises(AnalysisError, match="operator broken::nms") as caught:
+        load_module(write("from broken_vision import models\n", name="folder/model.py"))
+    assert caught.value.remedy.startswith("broken_vision is installed but cannot be imported")
 
 
 def test_siblings_may_miss_packages_too(tmp_path: Path) -> None:
