@@ -1,6 +1,5 @@
 """Build a target: with real tensors where it is small, without memory where it is large."""
 
-import inspect
 from dataclasses import replace
 
 from torch import nn
@@ -10,6 +9,7 @@ from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.guard import Guard, TooLargeError
 from gradlint.building.laws import read_values
+from gradlint.building.live_sites import class_line
 from gradlint.building.loading import renew
 from gradlint.building.namespace import Namespace
 from gradlint.building.offline import NOTE, without_downloads
@@ -107,11 +107,8 @@ def describe(
 def class_location(model: nn.Module, target: Target, namespace: Namespace) -> Location:
     """The line that defines the model in the checked file: its class, or the factory or name that stands for it."""
     if type(model).__module__ == namespace.module.__name__:
-        try:
-            line = inspect.getsourcelines(type(model))[1]
-        except (OSError, TypeError):
-            return Location(target.path, target.line)
-        return Location(target.path, max(line, 1))
+        place = class_line(type(model))
+        return Location(target.path, place.line if place is not None else target.line)
     return Location(target.path, target.line)
 
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gradlint.core.location import Location
 
@@ -12,13 +13,14 @@ Parts = dict[str, Location]
 
 
 def class_line(cls: type) -> Location | None:
-    """The line of a class statement, where Python can find its source."""
+    """The line of a class statement (below its decorators), where Python can find its source."""
     try:
         path = inspect.getsourcefile(cls)
-        line = inspect.getsourcelines(cls)[1]
+        lines, first = inspect.getsourcelines(cls)
     except (OSError, TypeError):
         return None
-    return Location(path, max(line, 1)) if path else None
+    below = next((index for index, line in enumerate(lines) if line.lstrip().startswith("class ")), 0)
+    return Location(path, max(first, 1) + below) if path else None
 
 
 def parts_of(cls: type) -> Parts:
@@ -30,7 +32,8 @@ def parts_of(cls: type) -> Parts:
     if start is None:
         return {}
     try:
-        source = inspect.getsource(cls)
+        lines, first = inspect.getsourcelines(cls)
+        start, source = replace(start, line=max(first, 1)), "".join(lines)
         tree = ast.parse(textwrap.dedent(source))
     except (OSError, SyntaxError):
         return {}

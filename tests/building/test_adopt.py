@@ -110,3 +110,22 @@ def test_what_is_not_yet_initialised_has_no_values() -> None:
 def test_other_dtypes() -> None:
     found = adopt(nn.Linear(2, 2, dtype=torch.bfloat16))
     assert found.values["weight"].sample.dtype is torch.float64
+
+
+def _same(cls: type[nn.Module]) -> type[nn.Module]:
+    return cls
+
+
+@_same
+class Decorated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+
+def test_decorators_shift_no_line() -> None:
+    found = adopt(Decorated())
+    assert found.class_location is not None
+    lines = Path(__file__).read_text().splitlines()
+    assert lines[found.class_location.line - 1] == "class Decorated(nn.Module):"
+    assert text_at(found.modules["layer"].sites[0]) == "nn.Linear(3, 3)"

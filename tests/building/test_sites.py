@@ -163,3 +163,23 @@ def test_torch_is_left_as_found(built: Built) -> None:
     assert (nn.Module.__init__, nn.Module.register_parameter) == before
     assert not hasattr(nn.Linear(2, 2), "_gradlint_sites")
     assert torch.is_grad_enabled()
+
+
+def test_a_decorated_class_stands_where_its_statement_does(built: Built) -> None:
+    found = built(
+        """
+        @(lambda cls: cls)
+        @(
+            lambda cls: cls
+        )
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(3, 3)
+            def forward(self, x):
+                return self.layer(x)
+        """
+    )
+    assert found.class_location is not None
+    line = Path(found.class_location.path).read_text().splitlines()[found.class_location.line - 1]
+    assert line == "class Net(nn.Module):"
