@@ -92,6 +92,8 @@ def expand(call: Call) -> Any:
             dims.append(old)
             continue
         role = usual[0].role if usual and had == 1 else (old[0].role if old else Role.POSITION)
+        if had == 1 and role is Role.UNIT and signal.count(Role.UNIT) > 1:
+            role = Role.POSITION  # the units are in another dim
         copies = dim(n // max(1, had), role)
         (added if had == 1 else again).append(copies)
         dims.append(D._merge([*copies, *old]))
