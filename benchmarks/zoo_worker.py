@@ -113,7 +113,11 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
     else:
         fed = examined.fed
     args, kwargs = in_double((fed.args, dict(fed.kwargs)))
-    measured = parameters(probe.measure(model.double(), args, kwargs))
+    try:
+        measured = parameters(probe.measure(model.double(), args, kwargs))
+    except Exception as error:  # operators that know no float64
+        print(f"{examined.target.path}: cannot be measured: {error}", file=sys.stderr)
+        return []
     return [name for name in zero if (measured[name] or 0.0) <= rounding(measured)]
 
 
