@@ -130,6 +130,13 @@ def test_with_remedy(measured: Measure) -> None:
     assert measured(model, x, "with-remedy", "0.weight").value is None
 
 
+def test_nothing_is_said_of_a_remedy_where_both_gradients_underflow(measured: Measure) -> None:
+    layers = [layer for linear in scaled(*[1e-20] * 6) for layer in (linear, nn.Sigmoid())]
+    edit = Edit(EditKind.ACTIVATION, "tanh", nodes=("sigmoid",), detail="tanh")
+    found = measured(nn.Sequential(*layers), torch.ones(4, 4), "with-remedy", "0.weight", edit=edit)
+    assert (found.value, found.summary) == (None, "no gradient is left to compare, neither without nor with tanh")
+
+
 def test_sample_correlation(measured: Measure) -> None:
     class Collapse(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -90,9 +90,9 @@ def with_remedy(lab: Laboratory, claim: Claim) -> Measured:
         before.append(without)
         after.append(with_it)
     without, with_it = statistics.median(before), statistics.median(after)
+    if math.isinf(without) and math.isinf(with_it):
+        return unmeasured(f"no gradient is left to compare, neither without nor with {claim.edit.text}")
     won = abs(without) - abs(with_it)
-    if not math.isfinite(won):
-        won = math.copysign(math.inf, won) if abs(without) != abs(with_it) else 0.0
     summary = f"{signed(-without)} decades without, {signed(-with_it)} with {claim.edit.text}, by real backward passes"
     return Measured(won, summary, {"attenuation": without, "with_remedy": with_it, "won": won}, "decades")
 
