@@ -96,7 +96,7 @@ class Residual(nn.Module):
         for diagnosis in found:
             yield self._finding(ctx, diagnosis)
         length = unskipped(skeleton(ctx.graph))
-        if not found and length >= UNSKIPPED:
+        if not diagnose(ctx) and length >= UNSKIPPED:
             ctx.near_miss(
                 f"the shortest way through the model passes {counted(length, 'layer')}, but the gradient arrives"
             )
