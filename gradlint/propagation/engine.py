@@ -21,7 +21,7 @@ from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal, emit, mapped
-from gradlint.propagation.weights import Weight, drawn, spread
+from gradlint.propagation.weights import LAYOUT, Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
 
@@ -42,6 +42,8 @@ class Propagation:
     leaves: dict[str, Tensor] = field(default_factory=dict)
     derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
     elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
+    fed: set[fx.Node] = field(default_factory=set)
+    """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
     """Nodes that hold something computed from parameters alone."""
     times: list[Any] = field(default_factory=list)
@@ -65,6 +67,8 @@ class Propagation:
                 value = self._call(node)
             else:
                 continue
+            if isinstance(value, Tensor) and (node.op == "placeholder" or self.fed.intersection(node.all_input_nodes)):
+                self.fed.add(node)
             self.environment[node] = self._keep(node, value)
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
@@ -129,7 +133,8 @@ class Propagation:
         if kinds and all(isinstance(v, Tensor) for v in kinds):
             return self._concrete(call.node, call.args, call.kwargs)
         looked_up = call.op.op in LOOKUPS and any(isinstance(v, Tensor) for v in kinds)
-        if kinds and not looked_up and not any(isinstance(v, Signal | Ids) for v in kinds):
+        fed = any(node in self.fed for node in call.node.all_input_nodes)
+        if kinds and not looked_up and not fed and not any(isinstance(v, Signal | Ids) for v in kinds):
             return self._fold(call)
         return None
 
@@ -231,7 +236,10 @@ class Propagation:
         if isinstance(value, Tensor):
             shape = tuple(value.shape)
             roles = _aligned(dims, shape)
-            return Signal(spread(value, shape, dims or roles, "shape", shape), shape, roles)
+            x = spread(value, shape, dims or roles, "shape", shape)
+            if x.is_floating_point():  # or nothing would be sent back to the weight that reads it
+                x = x.clone().requires_grad_()
+            return Signal(x, shape, roles)
         if isinstance(value, Ids):
             raise NoRuleError("its integer operand is not known")
         return Signal(torch.full((P.R, 1), float(value), dtype=P.DTYPE), (), ())
@@ -245,13 +253,6 @@ class Propagation:
             return
         before = self.energies.get(weight.name, 0.0)
         self.energies[weight.name] = math.hypot(before, rms)
-
-
-LAYOUT = frozenset(
-    "t transpose permute view reshape unsqueeze squeeze flatten unflatten contiguous clone to float expand expand_as "
-    "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
-)
-"""Operators that only rearrange elements: a law survives them."""
 
 
 LOOKUPS = frozenset(["embedding", "embedding_bag"])

@@ -135,3 +135,10 @@ def _indices(extent: int, role: Role, place: int, *key: object) -> Tensor:
     clash = pair[0] == pair[1]
     pair[1] = torch.where(clash, (pair[1] + 1) % extent, pair[1])
     return pair[[0, 0, 1, 1]] if role is Role.SAMPLE else pair[[0, 1, 0, 1]]
+
+
+LAYOUT = frozenset(
+    "t transpose permute view reshape unsqueeze squeeze flatten unflatten contiguous clone to float expand expand_as "
+    "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
+)
+"""Operators that only rearrange elements: a law survives them."""
