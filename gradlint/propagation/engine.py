@@ -38,14 +38,12 @@ class Propagation:
     branches: dict[fx.Node, dict[fx.Node, Signal]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
     energies: dict[str, float] = field(default_factory=dict)
-    """Per parameter the mean square of its gradient, divided by the square of the largest scale seen."""
     leaves: dict[str, Tensor] = field(default_factory=dict)
     derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
     elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
     fed: set[fx.Node] = field(default_factory=set)
     """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
-    """Nodes that hold something computed from parameters alone."""
     times: list[Any] = field(default_factory=list)
     signals: dict[str, Signal] = field(default_factory=dict)
 
