@@ -23,7 +23,8 @@ def embedding(call: Call) -> Signal:
     if not isinstance(table, Weight):
         raise NoRuleError("its table is not a parameter")
     shape = call.shape
-    dims = (*default_dims((*shape[:-1], 2))[:-1], dim(shape[-1], Role.UNIT))
+    outer = (dim(shape[0], Role.POSITION),) if _counts_up(ids) else default_dims((*shape[:-1], 2))[:-1]
+    dims = (*outer, dim(shape[-1], Role.UNIT))
     over_samples, over_positions = _varies(ids)
     z = P.normal("table", table.name, call.key)
     if count(dims, Role.POSITION) == 1 or not over_positions:
@@ -49,6 +50,11 @@ def embedding(call: Call) -> Signal:
 
     hook = torch.zeros(P.R, P.S, dtype=P.DTYPE, requires_grad=table.learned)
     return Signal(emit(y, (hook, back)), shape, dims)
+
+
+def _counts_up(ids: Any) -> bool:
+    """Whether ids are consecutive numbers: positions, the same for all samples."""
+    return isinstance(ids, Tensor) and ids.dim() == 1 and ids.numel() > 1 and bool((ids.diff() == 1).all())
 
 
 def _varies(ids: Any) -> tuple[bool, bool]:
