@@ -7,6 +7,7 @@ initialisations, and writes it to docs/accuracy.md. Exit status 1 where a figure
 """
 
 import argparse
+import math
 import sys
 import time
 import warnings
@@ -112,12 +113,12 @@ def _cells(outcome: Outcome) -> list[str]:
         str(len(c.gradients.errors)),
         f"{c.gradients.coverage:.1%}",
         _pairs(_figures(c.activations)),
-        _pairs(outcome.row.forward),
+        _wanted(outcome.row.forward),
         _pairs(_figures(c.gradients)),
-        _pairs(outcome.row.backward),
+        _wanted(outcome.row.backward),
         _pairs((c.parameters.at(0.5), c.parameters.at(0.95))),
         _pairs((c.gradients.scatter(0.5), c.gradients.scatter(0.95))),
-        "reached" if outcome.is_reached else "**not reached**",
+        "–" if math.isinf(outcome.row.forward[0]) else "reached" if outcome.is_reached else "**not reached**",
     ]
 
 
@@ -127,6 +128,10 @@ def _figures(score: Score) -> tuple[float, float]:
 
 def _pairs(figures: tuple[float, float]) -> str:
     return f"{figures[0]:.2f} / {figures[1]:.2f}"
+
+
+def _wanted(figures: tuple[float, float]) -> str:
+    return "–" if math.isinf(figures[0]) else _pairs(figures)
 
 
 def _explain(outcome: Outcome, count: int) -> None:
