@@ -68,9 +68,7 @@ def _why_none(tree: ast.Module, names: Names) -> str:
         return "imports neither torch nor a framework built on it"
     for node in ast.walk(tree):
         if isinstance(node, ast.Call | ast.ClassDef) and _is_hidden_model(node, names):
-            return (
-                "its models are local to a function: define them, or one that returns them, at the top level"
-            )
+            return "its models are local to a function: define them, or one that returns them, at the top level"
     return "defines no nn.Module, no function that returns one and no name bound to one"
 
 
