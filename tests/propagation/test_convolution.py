@@ -29,7 +29,9 @@ def alone(name: str, axes: int, layer: Any, **settings: Any) -> Case:
 
 def behind_pool(name: str, layer: Any, **settings: Any) -> Case:
     """The same with one gradient for all positions."""
-    return Case(name, lambda: Chain(point(), nn.ReLU(), layer(2, **settings), nn.ReLU(), pooled()), (IMAGE,))
+    return Case(
+        name, lambda: Chain(point(), nn.ReLU(), layer(2, **settings), nn.ReLU(), pooled()), (IMAGE,), within=0.06
+    )
 
 
 PLAIN = (
@@ -60,6 +62,14 @@ PLAIN = (
 )
 
 COHERENT = (
+    Case(
+        "the same image everywhere",
+        lambda: Chain(
+            point(), nn.ReLU(), Op(lambda x: x.mean((2, 3), keepdim=True).expand_as(x)), conv(padding=1), pooled()
+        ),
+        (IMAGE,),
+        within=0.06,
+    ),
     behind_pool("3x3 behind a pool", conv, padding=1),
     behind_pool("stride 2 behind a pool", conv, padding=1, stride=2),
     behind_pool("patches behind a pool", conv, kernel=4, stride=4),
@@ -68,6 +78,7 @@ COHERENT = (
         "four layers behind a pool",
         lambda: Chain(*(Chain(conv(padding=1), nn.ReLU()) for _ in range(4)), pooled()),
         (IMAGE,),
+        within=0.06,
     ),
 )
 

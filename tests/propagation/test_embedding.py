@@ -49,7 +49,7 @@ class Tied(nn.Module):
 def reads(name: str, make: Callable[[], nn.Module], ids: Ids = IDS, *, pooled: bool = False) -> Case:
     """In front of a linear layer, an activation and another (behind a mean over tokens)."""
     tail = [Op(token_mean), dense()] if pooled else []
-    return Case(name, lambda: Chain(make(), dense(), nn.GELU(), dense(), *tail), (ids,))
+    return Case(name, lambda: Chain(make(), dense(), nn.GELU(), dense(), *tail), (ids,), within=0.06)
 
 
 EMBEDDED = (
@@ -58,6 +58,7 @@ EMBEDDED = (
     reads("few words", lambda: nn.Embedding(4, WIDTH), Ids((8, 24), 4)),
     reads("small table", lambda: Embedded(std=0.02)),
     reads("tokens and positions", lambda: Embedded(positions=True)),
+    reads("tokens and positions, pooled", lambda: Embedded(positions=True), pooled=True),
     reads("tokens, positions and types", lambda: Embedded(positions=True, types=True)),
     reads("vectors of ids", lambda: nn.Embedding(VOCABULARY, WIDTH), Ids((64,), VOCABULARY)),
     reads("padding row", lambda: nn.Embedding(VOCABULARY, WIDTH, padding_idx=0)),

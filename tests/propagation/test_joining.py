@@ -61,6 +61,7 @@ def pair(
             after(),
         ),
         (shape,),
+        within=0.06,
     )
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from _compare import Case, check, each
 from _modules import WIDTH, Chain, Fan, Op, dense
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize
 
 VECTORS, TOKENS = (64, WIDTH), (8, 24, WIDTH)
 
@@ -80,6 +80,13 @@ def unwatched(x: Tensor) -> Tensor:
         return 2 * x
 
 
+def parametrised() -> nn.Module:
+    """A layer whose weight is computed from what it learns."""
+    layer = dense()
+    parametrize.register_parametrization(layer, "weight", Squashed())
+    return layer
+
+
 def frozen(layer: nn.Module) -> nn.Module:
     return layer.requires_grad_(False)
 
@@ -94,7 +101,12 @@ SHARED = (
     Case("six times, tanh", lambda: Chain(Shared(Chain(dense(), nn.Tanh()), 6), dense()), (VECTORS,)),
     Case("two names of one layer", aliased, (VECTORS,)),
 )
-COMPUTED = (Case("low-rank update", lambda: Chain(dense(), nn.ReLU(), Adapted(), nn.ReLU(), dense()), (VECTORS,)),)
+COMPUTED = (
+    Case("weight norm", lambda: Chain(parametrizations.weight_norm(dense()), nn.ReLU(), dense()), (VECTORS,)),
+    Case("spectral norm", lambda: Chain(parametrizations.spectral_norm(dense()), nn.ReLU(), dense()), (VECTORS,)),
+    Case("a parametrization of one's own", lambda: Chain(nn.ReLU(), parametrised(), nn.ReLU(), dense()), (VECTORS,)),
+    Case("low-rank update", lambda: Chain(dense(), nn.ReLU(), Adapted(), nn.ReLU(), dense()), (VECTORS,)),
+)
 SEVERED = (
     Case("detached", lambda: Chain(dense(), nn.Tanh(), Op(severed), dense()), (VECTORS,)),
     Case("without gradient", lambda: Chain(dense(), nn.Tanh(), Op(unwatched), dense()), (VECTORS,)),
@@ -114,12 +126,6 @@ SEVERED = (
     ),
     Case("signs only", lambda: Chain(dense(), Op(torch.sign), dense()), (VECTORS,)),
 )
-
-
-def _parametrised() -> nn.Module:
-    layer = dense()
-    parametrize.register_parametrization(layer, "weight", Squashed())
-    return layer
 
 
 @each(SHARED)

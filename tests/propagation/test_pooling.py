@@ -15,13 +15,16 @@ SMALL = (8, WIDTH, 3, 3)
 def independent(name: str, op: Callable[[], nn.Module], shape: tuple[int, ...] = IMAGE) -> Case:
     """Behind a map of independent positions and a ReLU, in front of another map."""
     axes = len(shape) - 2
-    return Case(name, lambda: Chain(point(axes), nn.ReLU(), op(), point(axes)), (shape,), seeds=2)
+    return Case(name, lambda: Chain(point(axes), nn.ReLU(), op(), point(axes)), (shape,), within=0.05, seeds=2)
 
 
 def correlated(name: str, op: Callable[[], nn.Module]) -> Case:
     """Behind a convolution that correlates neighbours' channels, with one gradient for all positions."""
     return Case(
-        f"{name}, shared gradient", lambda: Chain(point(), nn.Tanh(), op(), point(), nn.ReLU(), pooled()), (IMAGE,)
+        f"{name}, shared gradient",
+        lambda: Chain(point(), nn.Tanh(), op(), point(), nn.ReLU(), pooled()),
+        (IMAGE,),
+        within=0.06,
     )
 
 

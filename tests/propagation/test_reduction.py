@@ -12,13 +12,16 @@ VECTORS, TOKENS, IMAGE = (64, WIDTH), (8, 24, WIDTH), (4, WIDTH, 8, 8)
 
 def over(name: str, op: Callable[[Tensor], Tensor], *, after: bool = True) -> Case:
     """Of tokens behind a ReLU, in front of a linear layer."""
-    return Case(name, lambda: Chain(dense(), nn.ReLU(), Op(op), *([dense()] if after else [])), (TOKENS,))
+    return Case(name, lambda: Chain(dense(), nn.ReLU(), Op(op), *([dense()] if after else [])), (TOKENS,), within=0.06)
 
 
 def beside(name: str, op: Callable[[Tensor], Tensor]) -> Case:
     """A statistic multiplied into what it was taken of."""
     return Case(
-        name, lambda: Chain(dense(), nn.ReLU(), Fan(lambda x, y: x * y, nn.Identity(), Op(op)), dense()), (TOKENS,)
+        name,
+        lambda: Chain(dense(), nn.ReLU(), Fan(lambda x, y: x * y, nn.Identity(), Op(op)), dense()),
+        (TOKENS,),
+        within=0.06,
     )
 
 
