@@ -76,15 +76,18 @@ def predict(model: nn.Module, *args: Any, **kwargs: Any) -> Flow:
 Figures = Mapping[str, float | None]
 
 
+def _relative(flow: Flow, gradient: float | None) -> float | None:
+    return None if gradient is None else gradient / flow.output_gradient_rms
+
+
 def figures(flow: Flow) -> dict[str, float | None]:
     """Every figure that a flow and a measurement share; gradients relative to the gradient at the outputs."""
     found: dict[str, float | None] = {}
-    relative = lambda v: None if v is None else v / flow.output_gradient_rms  # noqa: E731
     for path, module in flow.modules().items():
         found[f"activation of {path or 'the model'}"] = module.activation_rms
-        found[f"gradient at {path or 'the model'}"] = relative(module.gradient_rms)
+        found[f"gradient at {path or 'the model'}"] = _relative(flow, module.gradient_rms)
     for name, parameter in flow.parameters().items():
-        found[f"gradient of {name}"] = relative(parameter.gradient_rms)
+        found[f"gradient of {name}"] = _relative(flow, parameter.gradient_rms)
     return found
 
 
@@ -127,8 +130,8 @@ class Compared:
         return abs(self.error) - within - min(3 * self.chance, MOST_CHANCE)
 
     def __str__(self) -> str:
-        show = lambda v: "-" if v is None else f"{v:.4g}"  # noqa: E731
-        pairs = ", ".join(f"{show(p)}/{show(m)}" for p, m in zip(self.predicted, self.measured, strict=True))
+        shown = (["-" if v is None else f"{v:.4g}" for v in side] for side in (self.predicted, self.measured))
+        pairs = ", ".join(map("/".join, zip(*shown, strict=True)))
         return f"{self.name}: {self.error:+.3f} ± {self.chance:.3f} decades (predicted/measured {pairs})"
 
 

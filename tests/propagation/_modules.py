@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 WIDTH = 128
@@ -69,9 +68,3 @@ def pooled(width: int = WIDTH) -> Chain:
 def token_mean(x: Tensor) -> Tensor:
     """Mean over tokens."""
     return x.mean(1)
-
-
-def seeded(weight: Tensor, law: Callable[[Tensor], Any]) -> None:
-    """Draw a parameter anew."""
-    with torch.no_grad():
-        law(weight)

@@ -11,7 +11,6 @@ from _modules import WIDTH, Chain, Op, Skip, dense, token_mean
 from torch import Tensor, nn
 
 TOKENS = (16, 8, WIDTH)
-LONG = (2, 128, WIDTH)
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -33,11 +32,10 @@ class Heads(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, width) in and out."""
         b, t, _ = x.shape
-        split = lambda y, n: y.view(b, t, n, -1).transpose(1, 2)  # noqa: E731
-        mixed = self.mix(
-            split(self.query(x), self.heads), split(self.key(x), self.groups), split(self.value(x), self.groups)
-        )
-        return self.out(mixed.transpose(1, 2).reshape(b, t, -1))
+        made = ((self.query, self.heads), (self.key, self.groups), (self.value, self.groups))
+        mixed = self.mix(*(layer(x).view(b, t, n, -1).transpose(1, 2) for layer, n in made))
+        y: Tensor = self.out(mixed.transpose(1, 2).reshape(b, t, -1))
+        return y
 
 
 def fused(**settings: Any) -> Mix:
@@ -53,28 +51,8 @@ def by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.einsum("bhqk,bhkd->bhqd", weights, v)
 
 
-def causal_by_fill(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    t = q.shape[-2]
-    scores = q @ k.mT * q.shape[-1] ** -0.5
-    hidden = torch.triu(torch.ones(t, t, dtype=torch.bool), 1)
-    return scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
-
-
-def causal_by_addition(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    t = q.shape[-2]
-    return F.softmax(q @ k.mT * q.shape[-1] ** -0.5 + torch.full((t, t), float("-inf")).triu(1), -1) @ v
-
-
 def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.softmax(q @ k.mT, -1) @ v
-
-
-def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (F.elu(q) + 1) @ ((F.elu(k) + 1).mT @ v) / k.shape[-2]
-
-
-def plain_product(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (q @ k.mT) @ v / k.shape[-2]
 
 
 def block(mix: Mix, **settings: Any) -> nn.Module:

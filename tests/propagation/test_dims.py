@@ -66,8 +66,11 @@ def test_heads_are_taken_out_of_the_features_and_put_back() -> None:
     assert D.reshape(merged, (8, 4, 24, 16)) == swapped
 
 
+def roles(dims: Dims) -> list[Role | None]:
+    return [d[0].role if d else None for d in dims]
+
+
 def test_usual_readings() -> None:
-    roles = lambda dims: [d[0].role if d else None for d in dims]  # noqa: E731
     assert roles(D.default_dims((8, 24, 64))) == [Role.SAMPLE, Role.POSITION, Role.UNIT]
     assert roles(D.image_dims((8, 3, 32, 32))) == [Role.SAMPLE, Role.UNIT, Role.POSITION, Role.POSITION]
     assert roles(D.default_dims((64,))) == [Role.UNIT]

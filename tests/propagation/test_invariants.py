@@ -8,13 +8,12 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from _compare import figures, predict
 from _modules import WIDTH, Chain, Op, Skip, dense, point, pooled
-from torch import Tensor, nn
+from torch import nn
 
 from gradlint.core.flow import Flow
 
@@ -84,18 +83,6 @@ def test_the_output_weight_scales_every_gradient_before_it(factor: float) -> Non
         assert b == pytest.approx(a * factor, rel=1e-6)
     for name in ("gradient of 3.weight", "gradient of 3.bias", "activation of 2"):
         assert scaled[name] == pytest.approx(plain[name])
-
-
-class Mystery(torch.autograd.Function):
-    """Something that no rule knows."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.linalg.matrix_exp(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return grads[0]
 
 
 def test_operators_without_a_rule_are_named() -> None:

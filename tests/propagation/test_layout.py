@@ -61,7 +61,7 @@ RESHAPED = (
     ),
     tokens("features in groups", lambda x: x.view(8, 24, 4, WIDTH // 4), WIDTH // 4),
     tokens("heads as samples", head_split, WIDTH // 4),
-    tokens("unflattened", lambda x: x.unflatten(-1, (4, -1)).flatten(-2)),
+    tokens("unflattened", lambda x: torch.unflatten(x, -1, (4, -1)).flatten(-2)),
     tokens("rolled and flipped", lambda x: torch.roll(x, 3, 1).flip(1)),
     tokens("einops by hand", lambda x: x.movedim(-1, 1).swapaxes(1, 2)),
     Case(
@@ -91,7 +91,7 @@ TAKEN = (
     tokens("half of the samples", lambda x: x[:4]),
     tokens("narrowed", lambda x: x.narrow(1, 2, 8)),
     tokens("the same chunk twice", lambda x: x[..., :64] * x[..., :64], WIDTH // 2),
-    tokens("three splits added", lambda x: sum(x.split([32, 32, 64], -1)[:2]), 32),  # type: ignore[arg-type]
+    tokens("two of three splits added", lambda x: torch.add(*torch.split(x, [32, 32, 64], -1)[:2]), 32),
     tokens("one of two chunks", lambda x: x.chunk(2, -1)[1], WIDTH // 2),
     tokens("tokens gathered", lambda x: x[:, torch.tensor([0, 3, 5, 7])]),
     tokens("tokens by index_select", lambda x: x.index_select(1, torch.tensor([1, 1, 2]))),

@@ -31,13 +31,6 @@ class Times(nn.Module):
         return torch.einsum(self.form, x, self.weight)
 
 
-def shifted(mean: float) -> nn.Linear:
-    """A linear layer whose weights have a mean."""
-    layer = nn.Linear(WIDTH, WIDTH)
-    nn.init.uniform_(layer.weight, 0, 2 * mean)
-    return layer
-
-
 def times(form: str, shape: tuple[int, ...]) -> Case:
     return Case(form, lambda: Chain(dense(), nn.ReLU(), Times(256, form), nn.ReLU(), dense(256)), (shape,))
 

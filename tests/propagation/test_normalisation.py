@@ -43,16 +43,8 @@ def root(x: Tensor) -> Tensor:
 
 
 def euclidean(x: Tensor) -> Tensor:
-    return x / x.norm(dim=-1, keepdim=True) * WIDTH**0.5
-
-
-def over_batch(x: Tensor) -> Tensor:
-    return (x - x.mean(0, keepdim=True)) / torch.sqrt(x.var(0, unbiased=False, keepdim=True) + 1e-5)
-
-
-def over_channels(x: Tensor) -> Tensor:
-    mean = x.mean(1, keepdim=True)
-    return (x - mean) / torch.sqrt((x - mean).pow(2).mean(1, keepdim=True) + 1e-6)
+    y: Tensor = x / x.norm(dim=-1, keepdim=True) * WIDTH**0.5
+    return y
 
 
 def scaled(norm: nn.Module) -> nn.Module:

@@ -1,7 +1,6 @@
 """What becomes of parameters: sharing, parametrizations, severed branches, frozen weights."""
 
 import torch
-import torch.nn.functional as F
 from _compare import Case, check, each
 from _modules import WIDTH, Chain, Fan, Op, dense
 from torch import Tensor, nn
@@ -23,25 +22,6 @@ class Shared(nn.Module):
         return x
 
 
-class Transposed(nn.Module):
-    """An autoencoder with one matrix."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = dense(WIDTH, 256)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(torch.tanh(self.encoder(x)), self.encoder.weight.t())
-
-
-class Standardised(nn.Linear):
-    """Weight standardisation (Qiao et al. 2019)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        w = self.weight - self.weight.mean(1, keepdim=True)
-        return F.linear(x, w / (w.std(1, keepdim=True) + 1e-5), self.bias)
-
-
 class Adapted(nn.Module):
     """A low-rank update of a frozen matrix (LoRA)."""
 
@@ -52,7 +32,8 @@ class Adapted(nn.Module):
         self.down, self.up = nn.Linear(WIDTH, 32, bias=False), nn.Linear(32, WIDTH, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.base(x) + self.up(self.down(x))
+        y: Tensor = self.base(x) + self.up(self.down(x))
+        return y
 
 
 class Squashed(nn.Module):
@@ -68,7 +49,8 @@ class Spare(nn.Module):
         self.used, self.spare = dense(), dense()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.used(x)
+        y: Tensor = self.used(x)
+        return y
 
 
 def severed(x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Linear maps over positions (pooling, resampling, padding) and the maximum over windows."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch.nn.functional as F
@@ -35,8 +36,10 @@ def placed(name: str, op: Callable[[], nn.Module]) -> Case:
 
 def convolved(name: str, op: Callable[[], nn.Module]) -> Case:
     """Behind a convolution, so that neighbours covary."""
-    layers = lambda: (point(), nn.ReLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU())  # noqa: E731
-    return Case(f"{name}, behind a convolution", lambda: Chain(*layers(), op(), point()), (IMAGE,))
+    conv = partial(nn.Conv2d, WIDTH, WIDTH, 3, padding=1)
+    return Case(
+        f"{name}, behind a convolution", lambda: Chain(point(), nn.ReLU(), conv(), nn.ReLU(), op(), point()), (IMAGE,)
+    )
 
 
 def resized(size: int | tuple[int, ...] | None = None, **settings: Any) -> Callable[[], nn.Module]:

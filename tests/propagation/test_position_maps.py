@@ -30,12 +30,12 @@ def read(k: Tensor) -> tuple[float, float, float, float]:
     n = k.shape[0] // 2
     off = ~torch.eye(n, dtype=torch.bool)
     same, other = k[:n, :n], k[:n, n:]
-    pair = lambda a: float(a[off].mean()) if n > 1 else float(a.mean())  # noqa: E731
-    return float(same.diagonal().mean()), pair(same), float(other.diagonal().mean()), pair(other)
+    p, o = (float(a[off].mean()) if n > 1 else float(a.mean()) for a in (same, other))
+    return float(same.diagonal().mean()), p, float(other.diagonal().mean()), o
 
 
 def explicit(a: Tensor, m: P.Moments) -> tuple[float, ...]:
-    both = torch.block_diag(a, a)
+    both = torch.kron(torch.eye(2, dtype=P.DTYPE), a.contiguous())
     return read(both @ covariance(m, a.shape[1]) @ both.T)
 
 
@@ -115,14 +115,16 @@ def test_taps_of_two_axes_are_those_of_their_product() -> None:
 def batches(m: P.Moments, samples: int, positions: int, units: int) -> Tensor:
     """`[units, samples, positions]` Gaussian with the moments `m`."""
     gen = torch.Generator().manual_seed(0)
-    draw = lambda b, p: torch.randn(units, b, p, generator=gen, dtype=P.DTYPE)  # noqa: E731
     parts = (
         (m.o, 1, 1),
         (m.p - m.o, samples, 1),
         (m.s - m.o, 1, positions),
         (m.q - m.p - m.s + m.o, samples, positions),
     )
-    return sum((math.sqrt(v) * draw(b, p) for v, b, p in parts), torch.zeros(units, samples, positions, dtype=P.DTYPE))
+    return sum(
+        (math.sqrt(v) * torch.randn(units, b, p, generator=gen, dtype=P.DTYPE) for v, b, p in parts),
+        torch.zeros(units, samples, positions, dtype=P.DTYPE),
+    )
 
 
 def averages(x: Tensor) -> tuple[float, ...]:

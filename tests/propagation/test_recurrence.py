@@ -67,7 +67,7 @@ def state(result: Any) -> Tensor:
     return final[-1]  # type: ignore[no-any-return]
 
 
-FUSED = {
+FUSED: dict[str, Callable[..., nn.Module]] = {
     "lstm": nn.LSTM,
     "gru": nn.GRU,
     "rnn": nn.RNN,

@@ -39,9 +39,9 @@ class Stack(nn.Module):
         image: bool = False,
     ) -> None:
         super().__init__()
-        layer = lambda: nn.Conv2d(WIDTH, WIDTH, 3, padding=1) if image else nn.Linear(WIDTH, WIDTH)  # noqa: E731
-        self.stem = layer()
-        self.layers = nn.ModuleList(layer() for _ in range(DEPTH))
+        every = [nn.Conv2d(WIDTH, WIDTH, 3, padding=1) if image else nn.Linear(WIDTH, WIDTH) for _ in range(DEPTH + 1)]
+        self.stem = every[0]
+        self.layers = nn.ModuleList(every[1:])
         self.act, self.before, self.skip = act, before, skip
         for module in self.layers if init else ():
             init(module.weight)  # type: ignore[misc,arg-type]
