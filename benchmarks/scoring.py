@@ -20,6 +20,9 @@ WRONG = 1.0
 ROUNDING = 1e-12
 """Measurements are made in float64. A gradient that is smaller than the model's typical one by this factor is zero in
 theory, and what is measured is rounding noise (a bias before batch norm, the bias of attention keys)."""
+NOTHING = 1e-5
+"""A prediction that is smaller than the typical gradient by this factor says zero where that is the truth: it is the
+rounding noise of float32, in which parameters are stored."""
 
 Figures = Mapping[str, float | None]
 
@@ -130,7 +133,7 @@ def _error(name: str, predicted: Sequence[float | None], measured: Sequence[floa
     if len(known) < len(measured):
         return Error(name, -WRONG, False, scatter)
     if max(measured) <= floor:
-        return Error(name, 0.0 if max(known) <= floor else WRONG, True, 0.0)
+        return Error(name, 0.0 if max(known) <= floor * NOTHING / ROUNDING else WRONG, True, 0.0)
     if min(known) <= 0.0 or min(measured) <= 0.0:
         return Error(name, WRONG if min(measured) <= 0.0 else -WRONG, True, scatter)
     guess = [math.log10(value) for value in known]
