@@ -16,12 +16,20 @@ _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def real_values(tensor: torch.Tensor, kind: str) -> ParameterValues:
-    """Values of a real parameter or buffer. `sample` is all of it, or 2,048 elements drawn with a fixed seed."""
+    """Values of a real parameter or buffer. `sample` is all of it, or 2,048 elements drawn with a fixed seed.
+
+    A complex tensor's sample holds real and imaginary parts.
+    """
     with torch.no_grad():
-        flat = tensor.detach().reshape(-1)
+        flat = _parts(tensor.detach()).reshape(-1)
         if flat.numel() > SAMPLE:
             flat = flat[_drawn(flat.numel()).to(flat.device)]
         return ParameterValues(tuple(tensor.shape), tensor.detach(), flat.to("cpu", torch.float64), kind)
+
+
+def _parts(tensor: torch.Tensor) -> torch.Tensor:
+    """A complex tensor as one that holds its real and imaginary parts; any other as it is."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 @lru_cache(maxsize=256)
@@ -30,13 +38,13 @@ def _drawn(numel: int) -> torch.Tensor:  # [2048]
 
 
 def law_of(values: ParameterValues, *, unit_dim: int = 0) -> Law:
-    """The law of one parameter; `unit_dim` is the dimension that counts output units."""
+    """The law of one parameter (of the parts of a complex one); `unit_dim` counts its output units."""
     tensor = values.values
     data = values.sample if tensor is None else tensor
     if data.numel() == 0:
         return Law(values.kind, 0.0, 0.0, 0.0, 0.0)
     with torch.no_grad():
-        data = data.detach()
+        data = _parts(data.detach())
         wide = data.double() if data.numel() <= 1_000_000 or not data.is_floating_point() else data.float()
         mean = wide.mean().item()
         std = wide.std(correction=0).item()

@@ -37,6 +37,7 @@ def test_there_are_enough_files() -> None:
     ("model", "described"),
     [
         (nn.Linear(5, 2), "(8, 5) float32"),
+        (nn.Linear(5, 2, dtype=torch.cfloat), "(8, 5) complex64"),
         (nn.Bilinear(5, 3, 2), "(8, 5) float32, (8, 3) float32"),
         (nn.Conv1d(2, 3, 3), "(8, 2, 64) float32"),
         (nn.Conv2d(2, 3, 3), "(8, 2, 32, 32) float32"),

@@ -137,3 +137,10 @@ def test_frozen_parameters_say_so() -> None:
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)
     assert not parameter_infos(adopt(model), None, (), ())["bias"].requires_grad
+
+
+def test_a_complex_parameter_has_the_law_of_its_real_and_imaginary_parts() -> None:
+    values = real_values(torch.tensor([1 + 2j, 3 - 4j]), "values")
+    assert values.sample.tolist() == [1, 2, 3, -4]
+    law = law_of(values)
+    assert (law.mean, law.minimum, law.maximum, law.finite) == (0.5, -4, 3, True)

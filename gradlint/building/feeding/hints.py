@@ -74,7 +74,8 @@ def hints_of(built: BuiltModel) -> Hints:
     lengths = [min(value, _LONGEST) for value in said if value > 1]
     wanted = target.sequence_length if target else None
     time = wanted or (lengths[0] if lengths else _TIME)
-    first = next((p for p in built.model.parameters() if p.is_floating_point()), None)
+    parameters = sorted(built.model.parameters(), key=lambda p: p.is_complex())  # real ones first, else as they come
+    first = next((p for p in parameters if p.is_floating_point() or p.is_complex()), None)
     sizes = [size for name in _SIZE_NAMES for value in _attribute(built.model, name) for size in _squares(value)]
     embeddings = [m.num_embeddings for m in built.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
     return Hints(

@@ -43,7 +43,7 @@ def tensor(spec: InputSpec, hints: Hints, generator: torch.Generator) -> torch.T
         )
     if dtype is torch.float32:  # the default: a model in another precision takes its inputs in that one
         dtype = hints.dtype
-    drawn = torch.randn(spec.shape, generator=generator, dtype=torch.float32)
+    drawn = torch.randn(spec.shape, generator=generator, dtype=torch.complex64 if dtype.is_complex else torch.float32)
     return drawn.to(hints.device, dtype)
 
 
