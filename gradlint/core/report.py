@@ -20,10 +20,20 @@ class ModelSummary:
     unknown_operators: tuple[str, ...] = ()
     parameters: int = 0
     attenuation: float | None = None
+    flow_not_known: str = ""
+    """Why the gradient at some of its layers, or at all of them, could not be predicted; empty where it could."""
     probed: str = ""
     """Empty where no probe was asked for; "yes", or the reason why it was not probed."""
     near_misses: tuple[str, ...] = ()
     """Why rules did not fire, in numbers (`--verbose`)."""
+
+    @property
+    def gap(self) -> str:
+        """What keeps the model from being wholly analysed, in words; empty where nothing does."""
+        names = ", ".join(self.unknown_operators)
+        operators = f"operators not known: {names}" if names else ""
+        flow = f"the gradient flow is not known {self.flow_not_known}" if self.flow_not_known else ""
+        return "; ".join(part for part in (flow, operators) if part)
 
 
 @dataclass(frozen=True, slots=True)

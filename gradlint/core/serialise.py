@@ -30,7 +30,7 @@ class SummaryDocument(_Document, frozen=True):
 
 
 class ModelDocument(_Document, frozen=True):
-    """One analysed model; `attenuation` is in decades."""
+    """One analysed model; `attenuation` is in decades, `flow_not_known` says why it is not known (empty: it is)."""
 
     name: str
     path: str
@@ -42,6 +42,7 @@ class ModelDocument(_Document, frozen=True):
     unknown_operators: list[str]
     parameters: int
     attenuation: float | None
+    flow_not_known: str
 
 
 class SiteDocument(_Document, frozen=True):
@@ -157,6 +158,7 @@ def _model(model: ModelSummary) -> ModelDocument:
         unknown_operators=list(model.unknown_operators),
         parameters=model.parameters,
         attenuation=None if _is_unwritable(attenuation) else attenuation,
+        flow_not_known=model.flow_not_known,
     )
 
 

@@ -13,6 +13,9 @@ def concise(report: Report, style: Style | None = None) -> str:
         verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
         text = f"{where.path}:{where.line}:{where.column}: {finding.code} {finding.name} {finding.message}{verdict}"
         lines.append(plain(text))
+    for model in report.models:
+        if model.gap and not style.quiet:
+            lines.append(plain(f"{model.path}:{model.line}: partly analysed: {model.name}: {model.gap}"))
     told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
     for item in report.skipped:
         is_told = (item.path, item.line) in told

@@ -137,7 +137,6 @@ def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
     for model in models:
         decades = "unknown" if model.attenuation is None else f"{model.attenuation:.1f} decades"
         traced = f"{count(model.nodes, 'node')} by {model.traced_by}"
-        traced = f"{count(model.nodes, 'node')} by {model.traced_by}"
         facts = (
             f"built {model.built or 'as it is'}; inputs {model.inputs}; {traced}; {model.parameters:,} parameters;"
             f" attenuation {decades}"
@@ -164,9 +163,8 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
     if parts:
         yield [(f"Not analysed: {', '.join(parts)}.", "bold yellow")]
     for model in report.models:
-        if model.unknown_operators:
-            names = ", ".join(model.unknown_operators)
-            yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} (operators not known: {plain(names)})", "")]
+        if model.gap:
+            yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} ({plain(model.gap)})", "")]
     for item in listed:
         where = plain(f"{item.path}:{item.line}" if item.line else item.path)
         name = f" {plain(item.name)}" if item.name else ""

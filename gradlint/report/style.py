@@ -83,12 +83,15 @@ def summary_line(report: Report) -> str:
     if parts:
         text = f"Found {', '.join(parts)} in {models} ({files})."
     elif report.models:
-        text = f"All clear: {models} checked." if not report.unanalysed else f"Nothing found in {models} ({files})."
+        is_whole = not report.unanalysed and not any(model.gap for model in report.models)
+        text = f"All clear: {models} checked." if is_whole else f"Nothing found in {models} ({files})."
     elif report.unanalysed:
         text = f"Nothing was analysed ({files})."
     else:
         text = f"No model found ({files})."
+    partly = sum(1 for model in report.models if model.gap)
     refuted = len(report.findings) - len(report.standing)
     extra = [f"{refuted} refuted by the probe"] if refuted else []
+    extra += [f"{partly} only partly analysed"] if partly else []
     extra += [f"{len(report.suppressed)} silenced by comments"] if report.suppressed else []
     return f"{text} ({', '.join(extra)})" if extra else text

@@ -52,9 +52,23 @@ class Examined:
             unknown_operators=tuple(dict.fromkeys(operator.op for operator in self.flow.unknown)),
             parameters=sum(parameter.numel() for parameter in self.built.model.parameters()),
             attenuation=self.flow.attenuation,
+            flow_not_known=self._flow_not_known(),
             probed=probed,
             near_misses=near_misses,
         )
+
+    def _flow_not_known(self) -> str:
+        """Why the gradient at layers that have parameters is not known; empty where it is."""
+        layers = {path for path in self.flow.parametrised if path in self.flow.module_flows}
+        unknown = {path for path in layers if self.flow.module_flows[path].attenuation is None}
+        if self.fed is None:
+            return "at all: no inputs were found to run its forward on, so only its structure was followed"
+        if not self.flow.parametrised or (layers and not unknown):
+            return ""
+        where = f"at {len(unknown)} of its {len(layers)} layers" if len(unknown) < len(layers) else "at any layer"
+        if self.flow.unknown:
+            return f"{where}: every way to the outputs leads through an operator without a transfer rule"
+        return f"{where}: its outputs are not of a kind that gradients are predicted for"
 
 
 def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStage) -> TargetResult:

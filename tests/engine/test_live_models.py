@@ -234,3 +234,22 @@ def test_flow_turns_whatever_a_forward_raises_into_an_analysis_error() -> None:
     broken = nn.Module.__new__(nn.Linear)  # never initialised
     with pytest.raises(AnalysisError, match="_parameters"):
         gradlint.flow(broken, torch.ones(2, 8))
+
+
+class Spectrum(nn.Module):
+    """Its complex output is nothing that a gradient is predicted for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.rfft(self.fc(x))
+
+
+def test_a_flow_that_is_not_known_is_not_all_clear() -> None:
+    report = gradlint.check_model(Spectrum(), torch.randn(4, 8), ignore=["GL003"])
+    (summary,) = report.models
+    assert summary.attenuation is None
+    assert summary.flow_not_known.startswith("at any layer: ")
+    assert gradlint.check_model(nn.Linear(8, 8), torch.randn(4, 8)).models[0].gap == ""

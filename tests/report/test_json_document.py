@@ -32,6 +32,7 @@ def test_shape(report: Report) -> None:
             "unknown_operators",
             "parameters",
             "attenuation",
+            "flow_not_known",
         ]
     )
     assert list(document["findings"][0]) == (

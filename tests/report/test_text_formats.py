@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from gradlint.core.finding import Remedy
-from gradlint.core.report import Report, Skipped
+from gradlint.core.report import ModelSummary, Report, Skipped
 from gradlint.report.concise import concise
 from gradlint.report.full import full
 from gradlint.report.json import json
 from gradlint.report.style import Style, plain, summary_line
 
 GOLDEN = Path(__file__).parent / "golden"
+WHOLE = ModelSummary("Net", "model.py", 4, attenuation=0.5)
 
 
 @pytest.mark.parametrize(
@@ -63,16 +64,30 @@ def test_notes_are_wrapped_and_frames_are_not(report: Report, style: Style) -> N
     [
         (
             {},
-            "Found 1 error, 1 warning, 1 note in 2 models (3 files). (1 refuted by the probe, 1 silenced by comments)",
+            "Found 1 error, 1 warning, 1 note in 2 models (3 files)."
+            " (1 refuted by the probe, 1 only partly analysed, 1 silenced by comments)",
         ),
-        ({"findings": (), "skipped": (), "suppressed": ()}, "All clear: 1 model checked."),
-        ({"findings": (), "suppressed": ()}, "Nothing found in 2 models (3 files)."),
+        ({"models": (WHOLE,), "findings": (), "skipped": (), "suppressed": ()}, "All clear: 1 model checked."),
+        ({"models": (WHOLE,), "findings": (), "suppressed": ()}, "Nothing found in 2 models (3 files)."),
+        (
+            {"models": (replace(WHOLE, flow_not_known="at any layer"),), "findings": (), "skipped": (), "files": 1},
+            "Nothing found in 1 model (1 file). (1 only partly analysed, 1 silenced by comments)",
+        ),
         ({"findings": (), "models": (), "suppressed": ()}, "Nothing was analysed (3 files)."),
         ({"findings": (), "models": (), "skipped": (), "suppressed": ()}, "No model found (3 files)."),
     ],
 )
 def test_summary(changes: dict[str, object], text: str, report: Report) -> None:
     assert summary_line(replace(report, **changes)) == text  # type: ignore[arg-type]
+
+
+def test_a_flow_that_is_not_known_is_told_in_every_format(style: Style) -> None:
+    model = replace(WHOLE, attenuation=None, flow_not_known="at any layer: frobnicate lies on the way")
+    report = Report(models=(model,), files=1)
+    for text in (full(report, style), concise(report, style)):
+        assert "Net" in text and "the gradient flow is not known at any layer: frobnicate lies on the way" in text
+        assert "All clear" not in text
+    assert report.to_dict()["models"][0]["flow_not_known"] == model.flow_not_known
 
 
 def test_a_lone_file_without_a_model_is_told(style: Style) -> None:
