@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from gradlint.core.edit import Edit, EditKind
 from gradlint.core.finding import Cause, Claim, Confidence, Figures, Finding, Remedy, Severity, Verdict
 from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow
-from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo
+from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo, Stray
 from gradlint.core.location import Location, Site
 from gradlint.core.target import LossUse, Target
 
@@ -41,6 +41,7 @@ __all__ = [
     "RuleContext",
     "Severity",
     "Site",
+    "Stray",
     "Target",
     "TimeFlow",
     "Verdict",

@@ -1,5 +1,6 @@
 """The traced model as rules see it: torch-free values over the `torch.fx` graph that tracing builds."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -117,10 +118,7 @@ class ParameterInfo:
     @property
     def numel(self) -> int:
         """Number of elements."""
-        total = 1
-        for size in self.shape:
-            total *= size
-        return total
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +128,31 @@ class Guess:
     read: str
     answer: str
     location: Location | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A trainable tensor that only a plain container holds: no parameter of the model, so that nothing trains it."""
+
+    name: str
+    """As it would be written: `layers[0].weight`."""
+    shape: tuple[int, ...]
+    owner: str
+    """Path of the module that has the container."""
+    attribute: str
+    container: str
+    """"list", "tuple", "dict", "set" …"""
+    entries: int
+    """Length of the container."""
+    bare: bool
+    """True where the container holds the parameter itself, False where it holds a module."""
+    reached: bool
+    """Whether a gradient from the outputs can reach it."""
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -143,6 +166,7 @@ class GraphView:
     """Nodes of the floating tensors among the output's leaves (each once; caches left out)."""
     guesses: tuple[Guess, ...] = ()
     traced_by: str = "recorder"
+    strays: tuple[Stray, ...] = ()
 
     @cached_property
     def order(self) -> tuple[str, ...]:

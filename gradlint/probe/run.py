@@ -19,6 +19,7 @@ from gradlint.tracing.naming import Names, names_of
 from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through, uncompiled
 from gradlint.tracing.preserve import preserved, random_state
 from gradlint.tracing.reach import leaves_of
+from gradlint.tracing.strays import find_strays
 
 Loss = Callable[[list[torch.Tensor]], torch.Tensor]
 
@@ -100,6 +101,8 @@ class Run:
     """RMS of the gradient at the floating outputs."""
     gradients: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """The gradients themselves, where they were asked for."""
+    strays: Mapping[str, float] = field(default_factory=dict)
+    """Norm of the gradient at each trainable tensor that the model has not registered, as far as one arrives."""
 
     def flow(self) -> Flow:
         """The figures as a `Flow`."""
@@ -248,6 +251,7 @@ def _collect(
         values={name: rms(p) for name, p in parameters},
         output_gradient=math.hypot(*(a.norm for a in arriving)) / math.sqrt(numel) if numel else 0.0,
         gradients={name: found[id(p)] for name, p in parameters if id(p) in found} if keep else {},
+        strays={s.name: norm(found[id(t)]) for s, t in find_strays(model) if id(t) in found},
     )
 
 

@@ -19,8 +19,9 @@ from gradlint.tracing.naming import Names, names_of
 from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints, uncompiled
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
 from gradlint.tracing.prune import without_idle_buffers
-from gradlint.tracing.reach import reachable
+from gradlint.tracing.reach import leaves_of, reachable
 from gradlint.tracing.recorder import Recorder
+from gradlint.tracing.strays import strays
 
 
 def trace(built: BuiltModel, fed: Fed) -> ModelGraph:
@@ -103,6 +104,7 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
             location=built.class_location,
         )
     nodes = [recorder.values.read(leaf) for leaf in leaves]
+    reached = leaves_of(leaves)
     recorder.writer.output(nodes)
     graph = recorder.writer.graph
     described, calls = without_idle_buffers(graph, recorder.writer.nodes, recorder.calls)
@@ -113,12 +115,13 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
         outputs=tuple(dict.fromkeys(n.name for n in nodes)),
         guesses=tuple(recorder.guesses),
         traced_by="recorder",
+        strays=strays(model, {id(leaf) for leaf in reached}),
     )
     return ModelGraph(
         graph=graph,
         view=view,
         model=model,
-        reachable=reachable(leaves, known.parameters),
+        reachable=reachable(reached, known.parameters),
         used=frozenset(recorder.used),
         shared=known.shared,
         output_template=_template(result),

@@ -30,11 +30,11 @@ def leaves_of(outputs: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     return list(found.values())
 
 
-def reachable(outputs: Iterable[torch.Tensor], parameters: Mapping[int, str]) -> frozenset[str]:
-    """Names of the parameters among the leaves of the outputs' autograd graph.
+def reachable(leaves: Iterable[torch.Tensor], parameters: Mapping[int, str]) -> frozenset[str]:
+    """Names of the parameters among the leaves of an autograd graph.
 
     Args:
-        outputs: floating output tensors of the forward pass.
+        leaves: what `leaves_of` gives.
         parameters: first dotted name by identity of the parameter.
     """
-    return frozenset(parameters[id(leaf)] for leaf in leaves_of(outputs) if id(leaf) in parameters)
+    return frozenset(parameters[id(leaf)] for leaf in leaves if id(leaf) in parameters)

@@ -17,6 +17,7 @@ from gradlint_rules.signal_collapse import SignalCollapse
 from gradlint_rules.softmax_before_cross_entropy import SoftmaxBeforeCrossEntropy
 from gradlint_rules.unanalysable_model import UnanalysableModel
 from gradlint_rules.unreachable_parameter import UnreachableParameter
+from gradlint_rules.unregistered_module import UnregisteredModule
 from gradlint_rules.unused_ignore import UnusedIgnore
 from gradlint_rules.vanishing_gradient import VanishingGradient
 
@@ -36,6 +37,7 @@ RULES: tuple[type[Rule], ...] = (
     InitScale,
     MissingNormalization,
     LinearChain,
+    UnregisteredModule,
     UnreachableParameter,
     SoftmaxBeforeCrossEntropy,
     SigmoidBeforeBCELogits,

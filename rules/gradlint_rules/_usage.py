@@ -2,10 +2,11 @@
 
 import ast
 
-from gradlint.api import Location, ParameterInfo, RuleContext
+from gradlint.api import Location, ParameterInfo, RuleContext, Stray
 
 _DECLARED = ("target", "ema", "momentum", "teacher", "frozen", "key_encoder", "reference")
 """Names by which copies that are not meant to learn from the loss are declared."""
+_COLLECTING = ("parameters", "named_parameters")
 
 
 class Usage:
@@ -51,3 +52,81 @@ class Usage:
         graph = self.ctx.graph
         own = [n.name for n in graph.nodes.values() if n.op == "parameter" and n.target == parameter.name]
         return any(graph.nodes[user].grad_enabled for name in own for user in graph.users[name])
+
+
+class Containers:
+    """What the file's own code says about the plain containers in which modules stand."""
+
+    def __init__(self, ctx: RuleContext) -> None:
+        self.ctx = ctx
+        tree = ctx.tree
+        self.classes = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)} if tree is not None else {}
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        nodes = [n for n in ast.walk(tree) if isinstance(n, functions)] if tree is not None else []
+        loose = [
+            n for n in (tree.body if tree is not None else ()) if not isinstance(n, ast.ClassDef | ast.FunctionDef)
+        ]
+        self.collected = set[str]().union(*(_collected(n) for n in (*nodes, *loose)))
+
+    def excuse_for(self, stray: Stray) -> str:
+        """Why the container may be meant as it is; empty where nothing speaks for it."""
+        known = self.ctx.tree is None or self._class(stray) is not None
+        wrapped = stray.entries == 1 and (self.ctx.tree is None or self._wraps_a_name(stray))
+        excuses = {
+            "its class stands in another file": not known,
+            "its name says that it is meant": any(word in stray.attribute.lower() for word in _DECLARED),
+            "it only wraps a module that exists already": wrapped,
+            "the file collects its parameters itself": stray.attribute in self.collected,
+        }
+        return next((excuse for excuse, applies in excuses.items() if applies), "")
+
+    def place(self, stray: Stray) -> Location:
+        """Where the container is assigned; the line that made its module where that cannot be read."""
+        path = self.ctx.target.path
+        statement = next(iter(self._assignments(stray)), None)
+        if statement is None:
+            return self.ctx.site(stray.owner) or Location(path, max(1, self.ctx.target.line))
+        value = statement.value or statement
+        end = value.end_col_offset if value.end_lineno == value.lineno else None
+        return Location(path, value.lineno, value.col_offset + 1, None if end is None else end + 1)
+
+    def _class(self, stray: Stray) -> ast.ClassDef | None:
+        """The class of the owner, or a base class of it, that assigns the container."""
+        owner = self.ctx.model.get_submodule(stray.owner)
+        own = (self.classes[cls.__name__] for cls in type(owner).__mro__ if cls.__name__ in self.classes)
+        return next((node for node in own if _assigned(node, stray.attribute)), None)
+
+    def _assignments(self, stray: Stray) -> list[ast.Assign | ast.AnnAssign]:
+        node = self._class(stray)
+        return _assigned(node, stray.attribute) if node is not None else []
+
+    def _wraps_a_name(self, stray: Stray) -> bool:
+        values = [statement.value for statement in self._assignments(stray)]
+        return any(
+            isinstance(v, ast.List | ast.Tuple) and len(v.elts) == 1 and isinstance(v.elts[0], ast.Name | ast.Attribute)
+            for v in values
+        )
+
+
+def _assigned(node: ast.ClassDef, attribute: str) -> list[ast.Assign | ast.AnnAssign]:
+    """Statements `self.attribute = …`."""
+    found: list[ast.Assign | ast.AnnAssign] = []
+    for statement in ast.walk(node):
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            if any(isinstance(t, ast.Attribute) and t.attr == attribute for t in targets):
+                found.append(statement)
+    return found
+
+
+def _collected(node: ast.AST) -> set[str]:
+    """Attributes that a function mentions where it also asks parts of the model (not itself) for their parameters."""
+    attributes = [n for n in ast.walk(node) if isinstance(n, ast.Attribute)]
+    asks = any(n.attr in _COLLECTING and not _is_self(n.value) for n in attributes)
+    return {n.attr for n in attributes} if asks else set()
+
+
+def _is_self(node: ast.expr) -> bool:
+    """`self`, `super()`."""
+    inner = node.func if isinstance(node, ast.Call) else node
+    return isinstance(inner, ast.Name) and inner.id in ("self", "super")

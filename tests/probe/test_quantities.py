@@ -247,6 +247,22 @@ def test_shared_instance(measured: Measure) -> None:
     assert measured(own, torch.ones(1, 4), "shared-instance", "9").value is None
 
 
+class Hidden(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = [nn.Linear(4, 4), nn.Linear(4, 4)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.parts[0](x)
+        return hidden
+
+
+def test_unregistered(measured: Measure) -> None:
+    names = ("parts[0].weight", "parts[0].bias", "parts[1].weight", "parts[1].bias")
+    found = measured(Hidden(), torch.ones(1, 4), "unregistered", "parts", subjects=names)
+    assert (found.value, found.figures) == (2.0, {"tensors": 4, "learning": 2})
+
+
 def test_a_softmax_before_cross_entropy_by_hand(measured: Measure) -> None:
     """At equal scores and C classes the softmax's own slope is 1/C: so much of the gradient is left."""
     model = Functional(lambda z: torch.softmax(z, dim=1), 10)

@@ -197,3 +197,72 @@ if __name__ == "__main__":
 def test_no_line_is_borrowed_from_a_file_of_equal_text(judge: Callable[..., Any], tmp_path: Path, name: str) -> None:
     finding = only(judge(SIGMOIDS.format(depth=8)).findings)
     assert (finding.location.path, finding.location.line) == (str(tmp_path / "model.py"), 14), name
+
+
+CONTAINER = (
+    HEAD
+    + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        {held}
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.out({used})
+{more}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "used"),
+    [
+        ("self.parts = [nn.Linear(8, 8), nn.Linear(8, 8)]", "self.parts[1](self.parts[0](x).relu())"),
+        ("self.parts = [nn.Linear(8, 8)]", "self.parts[0](x)"),
+        ("self.parts = (nn.Linear(8, 8), torch.relu)", "self.parts[1](self.parts[0](x))"),
+        ("self.parts = {'a': [nn.Linear(8, 8)]}", "self.parts['a'][0](x)"),
+        ("self.parts = [nn.Parameter(torch.randn(8, 8)) for _ in range(2)]", "x @ self.parts[0] @ self.parts[1]"),
+    ],
+)
+def test_a_plain_container_hides_what_learns(judge: Callable[..., Any], held: str, used: str) -> None:
+    findings = judge(CONTAINER.format(held=held, used=used, more="")).findings
+    finding = next(finding for finding in findings if finding.code == "GL502")
+    assert finding.location.line == 9
+    assert finding.message.startswith("parts is a plain ")
+
+
+@pytest.mark.parametrize(
+    ("held", "used", "more"),
+    [
+        ("self.fc = nn.Linear(8, 8); self.parts = [self.fc]", "self.parts[0](x)", ""),
+        ("self.fc = nn.ModuleList([nn.Linear(8, 8)]); self.parts = list(self.fc)", "self.parts[0](x)", ""),
+        ("self.parts = [nn.Linear(8, 8), nn.Linear(8, 8)]", "x", ""),
+        ("self.parts = [nn.Linear(8, 8).requires_grad_(False) for _ in range(2)]", "self.parts[0](x)", ""),
+        ("self.parts = [nn.Linear(8, 8) for _ in range(2)]", "self.parts[0](x).detach()", ""),
+        ("self.teachers = [nn.Linear(8, 8) for _ in range(2)]", "self.teachers[0](x)", ""),
+        ("fc = nn.Linear(8, 8); self.parts = [fc]", "self.parts[0](x)", ""),
+        ("self.parts = [torch.relu, F.gelu, nn.Tanh()]", "self.parts[2](x)", ""),
+        (
+            "self.parts = [nn.Linear(8, 8) for _ in range(2)]",
+            "self.parts[0](x)",
+            "    def everything(self):\n        return [p for part in self.parts for p in part.parameters()]",
+        ),
+        (
+            "self.parts = [nn.Linear(8, 8) for _ in range(2)]",
+            "self.parts[0](x)",
+            "    def parameters(self, recurse=True):\n        return iter([self.parts[0].weight])",
+        ),
+    ],
+)
+def test_plain_containers_that_are_meant(judge: Callable[..., Any], held: str, used: str, more: str) -> None:
+    judged = judge(CONTAINER.format(held=held, used=used, more=more))
+    assert "GL502" not in {finding.code for finding in judged.raw}
+
+
+def test_a_model_of_unregistered_layers_alone_is_an_error(judge: Callable[..., Any]) -> None:
+    source = CONTAINER.format(held="self.parts = [nn.Linear(8, 8), nn.Linear(8, 3)]", used="", more="")
+    source = source.replace("        self.out = nn.Linear(8, 3)\n", "").replace(
+        "self.out()", "self.parts[1](self.parts[0](x).relu())"
+    )
+    assert only(judge(source).findings).severity is Severity.ERROR

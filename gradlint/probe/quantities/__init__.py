@@ -15,7 +15,7 @@ from gradlint.probe.quantities.gradients import (
 )
 from gradlint.probe.quantities.losses import bce_range, loss_gradient_shrunk
 from gradlint.probe.quantities.measured import Measured
-from gradlint.probe.quantities.parameters import equal_rows, no_gradient, shared_instance
+from gradlint.probe.quantities.parameters import equal_rows, no_gradient, shared_instance, unregistered
 
 Quantity = Callable[[Laboratory, Claim], Measured]
 
@@ -33,6 +33,7 @@ QUANTITIES: Mapping[str, Quantity] = {
     "no-gradient": no_gradient,
     "equal-rows": equal_rows,
     "shared-instance": shared_instance,
+    "unregistered": unregistered,
     "loss-gradient-shrunk": loss_gradient_shrunk,
     "bce-range": bce_range,
 }

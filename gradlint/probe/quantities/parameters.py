@@ -64,6 +64,15 @@ def shared_instance(lab: Laboratory, claim: Claim) -> Measured:
     return Measured(float(calls), f"one instance, called {times} in a real forward pass", {"calls": calls})
 
 
+def unregistered(lab: Laboratory, claim: Claim) -> Measured:
+    """Number of the tensors that get a gradient in a real backward pass and are no parameters of the model."""
+    learning = [name for name in claim.subjects if lab.first.strays.get(name, 0.0) > 0]
+    summary = f"a real backward pass gives {len(learning)} of {len(claim.subjects)} tensors a gradient"
+    if learning:
+        summary += ", and model.parameters() has none of them"
+    return Measured(float(len(learning)), summary, {"tensors": len(claim.subjects), "learning": len(learning)})
+
+
 def _subjects(lab: Laboratory, claim: Claim) -> list[str]:
     """The parameters meant: by name, or all of a module."""
     known = lab.first.values
