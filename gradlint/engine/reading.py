@@ -14,6 +14,7 @@ from gradlint.core.report import Skipped
 from gradlint.core.target import InputSpec, Target
 from gradlint.discovery import FileScan
 from gradlint.discovery.names import Names
+from gradlint.discovery.unrunnable import Unrunnable, unrunnable
 from gradlint.engine.collect import Job
 
 
@@ -82,9 +83,14 @@ def read(job: Job, config: Config) -> Reading:
     said = {target.name: target.optimizer for target in configured}
     kept = tuple(_with_defaults(target, config, said) for target in targets if target.name not in unknown)
     if not kept and not skipped:
-        reason = scan.reason or "it holds no model that could be built on its own"
-        skipped = (Skipped(job.path, 1, "", reason, is_model=False),)
+        skipped = tuple(_without_forward(job.path, found) for found in unrunnable(scan)) or (
+            Skipped(job.path, 1, "", scan.reason or "it holds no model that could be built on its own", is_model=False),
+        )
     return Reading(source, kept, skipped, is_whole=not asked)
+
+
+def _without_forward(path: str, found: Unrunnable) -> Skipped:
+    return Skipped(path, found.line, found.name, found.reason, found.remedy, is_model=False)
 
 
 def configured_targets(config: Config) -> tuple[Target, ...]:

@@ -19,7 +19,8 @@ def concise(report: Report, style: Style | None = None) -> str:
     told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
     for item in report.skipped:
         is_told = (item.path, item.line) in told
-        if style.show_skipped or (item.is_model and not is_told and not style.quiet):
+        is_news = not is_told if item.is_model else report.files == 1
+        if style.show_skipped or (is_news and not style.quiet):
             label = "not analysed" if item.is_model else "skipped"
             remedy = f" ({item.remedy})" if item.remedy else ""
             place = f"{item.path}:{item.line}" if item.line else item.path

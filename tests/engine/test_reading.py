@@ -117,3 +117,24 @@ def test_unreadable_files_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(AnalysisError, match="the file cannot be read: Permission denied"):
         read_source(Job("/m.py", "m.py"))
+
+
+CLASS = "from torch import nn\n\nclass {name}(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "line", "reason", "remedy"),
+    [
+        ("Net", "", 3, "it defines no forward, so there is no forward pass to follow", "give it a forward"),
+        ("Net", "def foward(self, x):\n        return x", 6, "it defines no forward", 'is "foward" in line 6 meant'),
+        ("Net", "def forward(self, x):\n        raise NotImplementedError", 3, "its forward computes nothing", "check"),
+        ("MyLoss", "def forward(self, x):\n        return x.mean()", 3, "it is a loss", "check the model"),
+    ],
+)
+def test_a_class_without_a_forward_is_told(
+    tmp_path: Path, name: str, method: str, line: int, reason: str, remedy: str
+) -> None:
+    (skipped,) = read(job(tmp_path, CLASS.format(name=name) + f"    {method}\n"), Config()).skipped
+    assert (skipped.name, skipped.line, skipped.is_model) == (name, line, False)
+    assert skipped.reason.startswith(reason)
+    assert skipped.remedy.startswith(remedy)
