@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from gradlint.core.edit import Edit, EditKind
 from gradlint.core.finding import Cause, Claim, Confidence, Figures, Finding, Remedy, Severity, Verdict
-from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow
+from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow, UnknownOperator
 from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo, Stray
 from gradlint.core.location import Location, Site
 from gradlint.core.target import LossUse, Target
@@ -44,6 +44,7 @@ __all__ = [
     "Stray",
     "Target",
     "TimeFlow",
+    "UnknownOperator",
     "Verdict",
 ]
 

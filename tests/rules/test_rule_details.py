@@ -266,3 +266,45 @@ def test_a_model_of_unregistered_layers_alone_is_an_error(judge: Callable[..., A
         "self.out()", "self.parts[1](self.parts[0](x).relu())"
     )
     assert only(judge(source).findings).severity is Severity.ERROR
+
+
+FORWARD = (
+    HEAD
+    + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x):
+        {body}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "label"),
+    [
+        (
+            "return F.mse_loss(self.fc(x), x)",
+            "losses inside forward are not followed (mse_loss)",
+            "mse_loss: return the prediction, and apply the loss outside of forward",
+        ),
+        (
+            "z = torch.fft.fft(self.fc(x)); z = z * z + z.exp() * z; return z.abs()",
+            "complex numbers are not followed (mul, exp, add, abs)",
+            "it computes with complex numbers",
+        ),
+        (
+            "y = torch.linalg.svdvals(self.fc(x)); return y + torch.linalg.svdvals(self.fc(-x))",
+            "no transfer rule for linalg_svdvals",
+            "linalg_svdvals: no transfer rule",
+        ),
+    ],
+)
+def test_each_cause_of_a_guess_is_told_once(judge: Callable[..., Any], body: str, message: str, label: str) -> None:
+    judged = judge(FORWARD.format(body=body))
+    finding = next(finding for finding in judged.raw if finding.code == "GL003")
+    assert finding.message == f"part of the flow rests on a guess: {message}"
+    assert finding.sites[0].label == label
+    assert finding.notes == ()
