@@ -5,59 +5,19 @@ import math
 import torch
 from torch import Tensor
 
-from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dim, Dims, Role, dim, image_dims
 from gradlint.propagation.profiles import unit_means
-from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.contraction import (
     Taps,
     add_bias,
     as_units,
     known_matrix,
-    learn_weight,
     project,
-    uneven,
 )
-from gradlint.propagation.weights import Rows, Weight, rows
-
-
-def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps) -> Signal:
-    """Each output unit reads one input unit: units keep their identity.
-
-    What positions share passes with the square of the row sum, what they do not with the row energy. Few taps make both
-    differ from unit to unit, which the norm behind divides out again: so they are kept per particle.
-    """
-    x = signal.value
-    mean = x.mean(1, keepdim=True)
-    spread = P.moments(x - mean)
-    energy, coherent = matrix.energies, matrix.sums.square()
-    z = P.HADAMARD @ P.normal(call.key)
-    passed = _lone_eigenvalues(spread, energy, coherent, taps.valid, taps.both)
-    from_mean = mean * matrix.sums * math.sqrt(taps.both)
-    y = from_mean + P.HADAMARD.T @ (passed.clamp(min=0).sqrt() * z)
-    seen = P.moments(x)
-    varied = uneven(
-        coherent * taps.both * max(spread.p - spread.o, 0.0) + energy * taps.valid * max(spread.q - spread.p, 0.0)
-    )
-    repeats = call.shape[1] / signal.shape[1]
-
-    def back(g: Tensor, scale: float) -> Tensor:
-        learn_weight(call, weight, g, seen, dims, scale * math.sqrt(taps.valid))
-        m = P.moments(g)
-        now = torch.tensor(m.eigenvalues(), dtype=P.DTYPE)[:, None].clamp(min=1e-300)
-        want = _lone_eigenvalues(m, energy, coherent, taps.gain, taps.gain_both) * repeats
-        return P.HADAMARD.T @ ((want.clamp(min=0) / now).clamp(max=1e12).sqrt() * (P.HADAMARD @ g))
-
-    return Signal(emit(y, (signal.x, back)), call.shape, dims, varied=varied, offset=from_mean.mean(0))
-
-
-def _lone_eigenvalues(m: P.Moments, energy: Tensor, coherent: Tensor, single: float, both: float) -> Tensor:
-    """`[R, S]` eigenvalues over replicas of Σ_τ w_τ x_τ per unit, from moments of x, Σw² and (Σw)²."""
-    q = single * energy * m.q + both * (coherent - energy) * m.p
-    s = single * energy * m.s + both * (coherent - energy) * m.o
-    p, o = both * coherent * m.p, both * coherent * m.o
-    return torch.stack([q + p + s + o, q + p - s - o, q - p + s - o, q - p - s + o])
+from gradlint.propagation.transfer.depthwise import depthwise
+from gradlint.propagation.weights import Weight, rows
 
 
 def valid_outputs(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> Tensor:
