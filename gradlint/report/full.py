@@ -188,8 +188,17 @@ def _hints(report: Report) -> Iterator[str]:
         return
     if not any(model.probed for model in report.models):
         yield "Confirm by a real backward pass: the same command with --probe."
+    if any("decades" in text for finding in standing for text in _said(finding)):
+        yield "One decade is a factor of ten: a loss of 3 decades leaves a thousandth of the gradient."
     code = standing[0].code
     yield f"Read more: gradlint rule {code}. Silence one line: # gradlint: ignore[{code}] reason"
+
+
+def _said(finding: Finding) -> Iterator[str]:
+    yield finding.message
+    yield str(finding.predicted.get("summary") or "")
+    yield from (site.label for site in finding.sites)
+    yield from (remedy.predicted for remedy in finding.remedies)
 
 
 def _hanging_indent(line: Line) -> int:

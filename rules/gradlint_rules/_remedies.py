@@ -8,7 +8,7 @@ from gradlint.api import Edit, EditKind, Remedy, RuleContext
 from gradlint_rules._figures import ChainFigures, chain_figures
 from gradlint_rules._operators import NORMS
 from gradlint_rules._paths import Skeleton, is_layer
-from gradlint_rules._wording import ranked, signed_number
+from gradlint_rules._wording import left, ranked
 from gradlint_rules.thresholds import EXPLODED, STARVED
 
 
@@ -37,15 +37,14 @@ def tried(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edits: It
     """Those edits that help, best first, each with what is left after it in words."""
     found = []
     for edit in edits:
-        left = after(ctx, skeleton, figures, edit)
-        if left is None or remaining(figures, left) >= trouble(figures) - 1.0:
+        changed = after(ctx, skeleton, figures, edit)
+        if changed is None or remaining(figures, changed) >= trouble(figures) - 1.0:
             continue
-        rest = remaining(figures, left)
-        value = -rest if figures.starvation >= figures.growth else rest
+        rest = remaining(figures, changed)
         flow = ctx.what_if(edit)
         remedy = Remedy(
             edit.text,
-            "a healthy gradient" if rest < 1.0 else f"{signed_number(value)} decades",
+            left(-rest if figures.starvation >= figures.growth else rest),
             attenuation=flow.attenuation if flow is not None else None,
         )
         found.append((rest, remedy))

@@ -2,7 +2,7 @@
 
 from gradlint.api import Edit, EditKind, Remedy, RuleContext, TimeFlow
 from gradlint_rules._paths import is_layer, skeleton
-from gradlint_rules._wording import decades
+from gradlint_rules._wording import left
 
 _GATED_CELLS = frozenset({"lstm", "gru", "lstm_cell", "gru_cell"})
 
@@ -42,7 +42,7 @@ def orthogonal_remedy(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
     after = next((t for t in flow.times if t.module == time.module), None) if flow is not None else None
     if after is None or abs(after.gain) > 0.5 * abs(time.gain):
         return ()
-    return (Remedy(text, f"{decades(after.gain * (after.steps - 1))} over the same steps"),)
+    return (Remedy(text, f"{left(after.gain * (after.steps - 1))} over the same steps"),)
 
 
 def _layers_between(ctx: RuleContext, first: str, last: str) -> int | None:

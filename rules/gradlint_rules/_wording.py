@@ -22,6 +22,13 @@ def decades(value: float, *, signed: bool = True) -> str:
     return f"{signed_number(value) if signed else f'{abs(value):.1f}'} decades"
 
 
+def left(value: float) -> str:
+    """What a remedy leaves of the trouble, in decades: negative is a loss, positive a growth."""
+    if abs(value) < 1.0:
+        return "leaves a healthy gradient"
+    return f"leaves a {'loss' if value < 0 else 'growth'} of {decades(value, signed=False)}"
+
+
 def times(value: float) -> str:
     """So many decades as a factor in words: "600 times", "10^9 times"."""
     if value < 4:

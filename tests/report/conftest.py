@@ -42,8 +42,8 @@ def report() -> Report:
         measured={"summary": "2.6e-13 by a real backward pass", "decades": float("inf")},
         verdict=Verdict.CONFIRMED,
         remedies=(
-            Remedy("nn.GELU instead of nn.Sigmoid", "−1.9 decades", -1.9),
-            Remedy("BatchNorm before each Sigmoid", "−1.1"),
+            Remedy("nn.GELU instead of nn.Sigmoid", "leaves a loss of 1.9 decades", -1.9),
+            Remedy("BatchNorm before each Sigmoid", "leaves a loss of 1.1 decades"),
         ),
         consequences=("GL102", "GL401"),
     )

@@ -58,7 +58,7 @@ def test_shape(report: Report) -> None:
     assert list(document["skipped"][0]) == ["path", "line", "name", "reason", "remedy"]
     assert document["findings"][0]["remedies"][0] == {
         "edit": "nn.GELU instead of nn.Sigmoid",
-        "predicted": "−1.9 decades",
+        "predicted": "leaves a loss of 1.9 decades",
     }
     assert document["findings"][1]["verdict"] == "refuted"
     assert document["summary"] == {

@@ -1,5 +1,6 @@
 """What the examples alone do not show: severities, spared patterns, sites and remedies."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -308,3 +309,10 @@ def test_each_cause_of_a_guess_is_told_once(judge: Callable[..., Any], body: str
     assert finding.message == f"part of the flow rests on a guess: {message}"
     assert finding.sites[0].label == label
     assert finding.notes == ()
+
+
+def test_remedies_say_what_is_left_not_what_is_won(judge: Callable[..., Any]) -> None:
+    remedies = only(judge(SIGMOIDS.format(depth=14)).findings).remedies
+    assert remedies
+    for remedy in remedies:
+        assert re.fullmatch(r"leaves (a healthy gradient|a loss of \d+\.\d decades)", remedy.predicted)
