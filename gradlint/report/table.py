@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gradlint.core.table import Figure, FlowTable, LayerRow, TimeTable
 from gradlint.report.style import Style, console, count, plain
@@ -28,11 +28,32 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
         title = f"{time.module or model.name} ({time.cell}, {time.steps} steps): {gain}{measured} decades per step back"
         out.print(Text(plain(title), "bold"))
         _print(out, _steps(time, flow.is_measured), style)
-    if model.unknown_operators:
-        out.print(Text(plain(f"operators not known: {', '.join(model.unknown_operators)}"), "yellow"))
+    if model.gap:
+        out.print(Text(plain(model.gap), "yellow"))
     if model.attenuation is not None:
         out.print(Text(f"largest attenuation: {model.attenuation:.2f} decades"))
+    for line in _legend(flow):
+        out.print(Text(line, "dim"))
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()) + "\n"
+
+
+def _legend(flow: FlowTable) -> Iterator[str]:
+    """What the columns are, for people who never heard of them."""
+    yield (
+        "activation, gradient: typical size (root mean square, RMS) of what a layer returns and of the gradient that"
+        " reaches it; update ratio: its weights' gradient relative to the weights."
+    )
+    yield (
+        "attenuation: how much gradient is lost between the model's output and the layer, in decades (powers of ten):"
+        " +3 leaves a thousandth, −1 means ten times more."
+    )
+    if flow.times:
+        yield (
+            "∂L/∂h, ∂L/∂x: gradient at each step's state and input; decades per step back: negative is lost at every"
+            " step, positive is won."
+        )
+    if flow.is_measured:
+        yield "measured: the same figure by a real backward pass, beside the predicted one."
 
 
 def _print(out: object, rows: Sequence[Sequence[str]], style: Style) -> None:

@@ -53,6 +53,18 @@ def test_long_recurrences_show_some_steps_the_ends_among_them() -> None:
     assert (len(shown), shown[0], shown[-1]) == (24, 1, 100)
 
 
+def test_a_legend_says_what_the_columns_are() -> None:
+    layer = LayerRow("head", "Linear", 1, Figure(1.0, 1.0, 0.0))
+    text = table(FlowTable(MODEL, (layer,)))
+    for word in ("activation, gradient: typical size", "update ratio:", "attenuation: how much gradient is lost"):
+        assert word in text
+    assert "+3 leaves a thousandth, −1 means ten times more" in text
+    assert "∂L/∂h, ∂L/∂x:" not in text and "measured:" not in text
+    time = TimeTable("rnn", "rnn_tanh", 1, -0.3, None, (TimeRow(1, 0.5, None),))
+    text = table(FlowTable(MODEL, (layer,), (time,), is_measured=True))
+    assert "∂L/∂h, ∂L/∂x:" in text and "measured:" in text
+
+
 class Example(Rule):
     """What it does.
 
