@@ -15,7 +15,7 @@ _COMMANDS = {
     "config": "Show the settings in force and where each came from.",
     "flow": "Show the predicted flow of one model, per layer and per time step.",
     "probe": "Show the flow of one model by a real backward pass, beside the predicted one.",
-    "rule": "Show a rule's page.",
+    "rule": "Show a rule's page, or list all rules.",
 }
 
 

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Sequence
 
+import msgspec
+
 from gradlint.api import Rule
 
 
@@ -26,3 +28,12 @@ def overview(rules: Sequence[Rule]) -> str:
         for rule in rules
     ]
     return "".join(f"{line}\n" for line in lines)
+
+
+def rules_json(rules: Sequence[Rule]) -> str:
+    """A JSON list with code, name, summary, level and page of each rule."""
+    listed = [
+        {"code": rule.code, "name": rule.name, "summary": rule.summary, "level": rule.level, "page": page(rule)}
+        for rule in rules
+    ]
+    return msgspec.json.format(msgspec.json.encode(listed), indent=2).decode() + "\n"

@@ -28,6 +28,16 @@ def test_all_rules(run: Run, tmp_path: Path) -> None:
     codes = [line.split()[0] for line in lines]
     assert codes == sorted(codes)
     assert {"GL001", "GL002", "GL101", "TST101"} <= set(codes)
+    bare = run("rule", cwd=tmp_path)
+    assert (bare.returncode, bare.stdout.splitlines()) == (0, lines)
+
+
+def test_rules_as_json(run: Run, tmp_path: Path) -> None:
+    listed = json.loads(run("rule", "--output-format", "json", cwd=tmp_path).stdout)
+    assert {"GL001", "GL101", "TST101"} <= {entry["code"] for entry in listed}
+    (one,) = json.loads(run("rule", "GL101", "--output-format", "json", cwd=tmp_path).stdout)
+    assert (one["name"], one["level"]) == ("saturating-stack", "stable")
+    assert one["page"] == run("rule", "GL101", cwd=tmp_path).stdout
 
 
 def test_settings_with_their_origin(run: Run, tmp_path: Path) -> None:
