@@ -269,6 +269,15 @@ def test_a_harvested_input_that_does_not_fit_is_replaced() -> None:
     assert feed(wrong).described == "(8, 3) float32"
 
 
+def test_a_harvested_input_that_was_mended_is_said_to_be() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(75, 3))
+    built = configured(model, InputSpec((8, 3, 4, 4)))
+    assert built.target is not None
+    told = feed(replace(built, target=replace(built.target, inputs_from="as in model.py:9")))
+    assert told.described == "(8, 3, 5, 5) float32"
+    assert told.source == "as in model.py:9, changed until the forward ran"
+
+
 def test_hooks_of_other_modules_are_not_left_behind() -> None:
     from torch.nn.modules import module
 

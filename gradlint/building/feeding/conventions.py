@@ -16,30 +16,30 @@ def announced(model: nn.Module, hints: Hints) -> Iterator[Announced]:
     """What the model says of its own inputs, with the name of the convention."""
     example = getattr(model, "example_input_array", None)
     if example is not None:
-        yield from ((specs, "example_input_array") for specs in _of_examples(example, hints))
+        yield from _of_examples(example, hints, "example_input_array")
     if hasattr(model, "main_input_name") and hasattr(model, "config"):
         yield from ((specs, f"{type(model.config).__name__}") for specs in _of_config(model, hints))
     dummy = getattr(model, "dummy_inputs", None)
     if isinstance(dummy, Mapping):
-        yield from ((specs, "dummy_inputs") for specs in _of_examples(dummy, hints))
+        yield from _of_examples(dummy, hints, "dummy_inputs")
 
 
-def _of_examples(example: Any, hints: Hints) -> Iterator[tuple[InputSpec, ...]]:
+def _of_examples(example: Any, hints: Hints, source: str) -> Iterator[Announced]:
     """Specifications of example tensors: a larger batch first where theirs is small, then as they are."""
     if isinstance(example, Mapping):
         pairs = [(str(name), value) for name, value in example.items()]
     else:
         pairs = [("", value) for value in (example if isinstance(example, tuple | list) else [example])]
     specs = tuple(_spec_of(name, value) for name, value in pairs)
-    yield from batched(specs, hints)
+    yield from batched(specs, hints, source)
 
 
-def batched(specs: tuple[InputSpec, ...], hints: Hints) -> Iterator[tuple[InputSpec, ...]]:
-    """The same inputs with a batch that statistics can be taken over, then as they stand."""
+def batched(specs: tuple[InputSpec, ...], hints: Hints, source: str) -> Iterator[Announced]:
+    """The same inputs with a batch that statistics can be taken over, then as they stand; each with its source."""
     firsts = {spec.shape[0] for spec in specs if spec.dtype != "literal" and spec.shape}
     if len(firsts) == 1 and next(iter(firsts)) < SMALLEST_BATCH:
-        yield tuple(_with_batch(spec, hints.batch) for spec in specs)
-    yield specs
+        yield tuple(_with_batch(spec, hints.batch) for spec in specs), f"{source}, with a batch of {hints.batch}"
+    yield specs, source
 
 
 def _with_batch(spec: InputSpec, batch: int) -> InputSpec:

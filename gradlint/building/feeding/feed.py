@@ -76,8 +76,7 @@ def _configured(built: BuiltModel, specs: Proposal, hints: Hints, arguments: lis
 def _candidates(built: BuiltModel, arguments: list[Argument], hints: Hints) -> Iterator[tuple[Proposal, str]]:
     target = built.target
     if target is not None and target.inputs is not None:
-        for specs in batched(target.inputs, hints):
-            yield specs, target.inputs_from
+        yield from batched(target.inputs, hints, target.inputs_from)
     yield from announced(built.model, hints)
     yield from proposals(built.model, arguments, hints)
 
@@ -112,7 +111,8 @@ class _Search:
                 break
             again = self._try(mend)
             if again is not None and again.ok:
-                return self._fed(self._enlarged(mend, again, source), source)
+                said = source if source.startswith("derived") else f"{source}, changed until the forward ran"
+                return self._fed(self._enlarged(mend, again, source), said)
         return None
 
     def _missing(self, error: MissingPackageError) -> AnalysisError:
