@@ -219,6 +219,29 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
     return y
 
 
+def batch_eigenvalues(m: Moments, samples: int, positions: int) -> tuple[float, float, float, float]:
+    """Eigenvalues of the covariance over all samples and positions of a batch: common, position contrasts, sample
+    contrasts, both."""
+    b, p = samples - 1, positions - 1
+    values = (
+        m.q + p * m.p + b * m.s + b * p * m.o,
+        m.q - m.p + b * (m.s - m.o),
+        m.q - m.s + p * (m.p - m.o),
+        m.q - m.p - m.s + m.o,
+    )
+    common, position, sample, both = (not_by_chance(v, m.q, samples * positions) for v in values)
+    return common, position, sample, both
+
+
+def not_by_chance(eigenvalue: float, q: float, n: int = 1) -> float:
+    """An eigenvalue of a sum over `n` elements, not below zero.
+
+    A covariance has none below zero. What chance has pushed there says that nothing coherent is known, which leaves the
+    value of independent elements, q; exact cancellation (what a norm takes out) stays zero.
+    """
+    return q if eigenvalue < -1e-9 * q * n else max(eigenvalue, 0.0)
+
+
 def rms(x: Tensor) -> float:
     """Root mean square over replicas and units, safe against under- and overflow."""
     if not x.numel():

@@ -100,16 +100,24 @@ def _sum_units(g: Tensor, units: int, width: int, key: tuple[object, ...]) -> Te
 def _sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ...]) -> Tensor:
     """Sum over samples and/or positions: coherent part times n, the rest times √n; rows become alike."""
     m = P.moments(g)
-    q, p, s, o = m.q, m.p, m.s, m.o
-    n = positions
-    if n > 1:
-        q, s = n * q + n * (n - 1) * p, n * s + n * (n - 1) * o
-        p, o = q, s
-    if samples > 1:
-        q = samples * q + samples * (samples - 1) * s
-        p = samples * p + samples * (samples - 1) * o
-        s, o = q, p
-    return P.reshape_moments(g, P.Moments(q, p, s, o), "shared", *key, current=m)
+    if positions > 1 and samples > 1:
+        q = samples * positions * P.batch_eigenvalues(m, samples, positions)[0]
+        total = P.Moments(q, q, q, q)
+    elif positions > 1:
+        # One sample's own sum, and how two of them share: eigenvalues over the two samples that replicas stand for.
+        alike, apart = _pair_eigenvalues(m.q + (positions - 1) * m.p, m.s + (positions - 1) * m.o, m.q, positions)
+        own, other = positions * (alike + apart) / 2, positions * (alike - apart) / 2
+        total = P.Moments(own, own, other, other)
+    else:
+        alike, apart = _pair_eigenvalues(m.q + (samples - 1) * m.s, m.p + (samples - 1) * m.o, m.q, samples)
+        own, other = samples * (alike + apart) / 2, samples * (alike - apart) / 2
+        total = P.Moments(own, other, own, other)
+    return P.reshape_moments(g, total, "shared", *key, current=m)
+
+
+def _pair_eigenvalues(same: float, other: float, q: float, n: int) -> tuple[float, float]:
+    """Of a covariance between two, which has none below zero (`particles.batch_eigenvalues`)."""
+    return P.not_by_chance(same + other, q, n), P.not_by_chance(same - other, q, n)
 
 
 def shared(x: Tensor, samples: int, positions: int, units: int, *key: object) -> Tensor:

@@ -15,7 +15,8 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call
 from gradlint.propagation.dims import Role
 from gradlint.propagation.signal import Signal
-from gradlint.propagation.transfer.normalisation import plain_batch_norm, plain_layer_norm
+from gradlint.propagation.transfer.batch_norm import plain_batch_norm
+from gradlint.propagation.transfer.normalisation import plain_layer_norm
 from gradlint.propagation.transfer.recurrence import recurrence
 from gradlint.propagation.weights import Weight
 from gradlint.tracing.model_graph import ModelGraph

@@ -3,6 +3,7 @@
 from gradlint.propagation.call import Transfer
 from gradlint.propagation.transfer import (
     attention,
+    batch_norm,
     cells,
     contraction,
     convolution,
@@ -21,6 +22,7 @@ TRANSFER: dict[str, Transfer] = {
     **elementwise.RULES,
     **contraction.RULES,
     **convolution.RULES,
+    **batch_norm.RULES,
     **normalisation.RULES,
     **reduction.RULES,
     **pooling.RULES,

@@ -138,28 +138,11 @@ def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
         freedom * a * b
         for freedom, a, b in zip(
             (1, places - 1, batch - 1, (batch - 1) * (places - 1)),
-            _batch_eigenvalues(g, batch, places),
-            _batch_eigenvalues(x, batch, places),
+            P.batch_eigenvalues(g, batch, places),
+            P.batch_eigenvalues(x, batch, places),
             strict=True,
         )
     )
-
-
-def _batch_eigenvalues(m: P.Moments, batch: int, places: int) -> tuple[float, ...]:
-    """Eigenvalues of the covariance over all samples and positions of a batch.
-
-    A covariance has none below zero. What chance has pushed there says that nothing coherent is known, which leaves the
-    value of independent elements, q; exact cancellation (what a norm takes out) stays zero.
-    """
-    b, p = batch - 1, places - 1
-    values = (
-        m.q + p * m.p + b * m.s + b * p * m.o,
-        m.q - m.p + b * (m.s - m.o),
-        m.q - m.s + p * (m.p - m.o),
-        m.q - m.p - m.s + m.o,
-    )
-    chance = 1e-9 * m.q * batch * places
-    return tuple(m.q if v < -chance else max(v, 0.0) for v in values)
 
 
 ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
