@@ -110,6 +110,8 @@ class Rule(ABC):
     summary: ClassVar[str]
     level: ClassVar[str] = "stable"
     """"stable" (on), "preview" or "pedantic" (off until selected)."""
+    OPTIONS: ClassVar[Mapping[str, type]] = {}
+    """Type of each option (`float`, `int`, `bool` or `str`) by its name; any other in the configuration is an error."""
     INVALID: ClassVar[tuple[str, ...]] = ()
     """Model files on which the rule must fire, as source text."""
     VALID: ClassVar[tuple[str, ...]] = ()

@@ -251,6 +251,12 @@ def _place(origin: str, text: str, key: str) -> Location | None:
     return Location(origin, 1)
 
 
+def place_of(config: Config, key: str) -> Location | None:
+    """Line of the configuration file at which a key below `rules` stands; None where no file says it."""
+    path = Path(config.origins.get("rules", ""))
+    return _place(str(path), read(path)[0], key) if path.is_file() else None
+
+
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Settings in environment variables: `GRADLINT_FAIL_ON=error`, `GRADLINT_SELECT=GL1,GL201`."""
     values: dict[str, Any] = {}

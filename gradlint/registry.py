@@ -1,13 +1,14 @@
 """Which rules there are and which are on: packs by entry point, selection by code, prefix or name."""
 
 import importlib.metadata
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from gradlint.api import API_VERSION, Rule
-from gradlint.config import Config, did_you_mean
+from gradlint.config import Config, did_you_mean, place_of
 from gradlint.core.errors import GradlintError, UsageError
 
 GROUP = "gradlint.rules"
@@ -15,6 +16,7 @@ UNANALYSABLE = ("GL001", "unanalysable-model")
 UNUSED_IGNORE = ("GL002", "unused-ignore")
 _OWN = (UNANALYSABLE, UNUSED_IGNORE)
 """Findings of the engine itself; a pack only holds their pages."""
+_SPOKEN = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 _EXACT = 1_000
 """Specificity of a whole code or a name, above that of any prefix."""
 
@@ -153,8 +155,23 @@ def _reject_unknown_selector(selector: str, names: Mapping[str, str]) -> None:
 
 
 def _reject_unknown_options(registry: Registry, config: Config) -> None:
-    known = [rule.name for rule in registry.rules]
-    for name in config.rules:
+    known = {rule.name: rule for rule in registry.rules}
+    for name, options in config.rules.items():
         if name not in known:
             reason = f"options for a rule that does not exist: [tool.gradlint.rules.{name}]"
-            raise UsageError(reason, remedy=did_you_mean(known, name))
+            raise UsageError(reason, location=place_of(config, name), remedy=did_you_mean(known, name))
+        for option, value in options.items():
+            _check_option(known[name], option, value, config)
+
+
+def _check_option(rule: Rule, option: str, value: Any, config: Config) -> None:
+    """Raise UsageError for an option that a rule does not have, or a value of another type than it wants."""
+    where = place_of(config, option)
+    if option not in rule.OPTIONS:
+        remedy = did_you_mean(rule.OPTIONS, option) if rule.OPTIONS else f"{rule.name} has no options"
+        raise UsageError(f'rules.{rule.name}: unknown option "{option}"', location=where, remedy=remedy)
+    wanted = rule.OPTIONS[option]
+    given: object = float(value) if wanted is float and type(value) is int else value
+    if type(given) is not wanted or (isinstance(given, float) and not math.isfinite(given)):
+        reason = f"rules.{rule.name}.{option}: expected {_SPOKEN.get(wanted, wanted.__name__)}, got {value!r}"
+        raise UsageError(reason, location=where, remedy=f"`gradlint rule {rule.code}` says what it means")

@@ -1,7 +1,8 @@
 """GL302: initial weights whose gain does not suit the activation."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, suited
@@ -41,6 +42,7 @@ class InitGainMismatch(Rule):
     code = "GL302"
     name = "init-gain-mismatch"
     summary = "Initial weights whose gain does not suit the activation"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"decades": float}
     INVALID = (
         """
 import torch

@@ -1,7 +1,8 @@
 """GL303: initial weights of a scale that is far too large for their number."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Claim, Finding, OpNode, Remedy, Rule, RuleContext, Severity
 from gradlint_rules._paths import weights_of
@@ -41,6 +42,7 @@ class InitScale(Rule):
     code = "GL303"
     name = "init-scale"
     summary = "Initial weights of far too large a scale"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"factor": float}
     INVALID = (
         """
 import torch

@@ -1,6 +1,7 @@
 """GL401: a deep path whose moments drift, with no normalisation to hold them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
@@ -42,6 +43,7 @@ class MissingNormalization(Rule):
     code = "GL401"
     name = "missing-normalization"
     summary = "A deep path whose moments drift, without normalisation"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"decades": float}
     INVALID = (
         """
 import torch

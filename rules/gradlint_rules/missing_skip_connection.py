@@ -1,6 +1,7 @@
 """GL103: a long path that nothing shortens, and that pays for it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, unskipped
@@ -44,6 +45,7 @@ class MissingSkipConnection(Rule):
     code = "GL103"
     name = "missing-skip-connection"
     summary = "A long path that no residual, dense or gated path shortens, and that pays for it"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"decades": float}
     INVALID = (
         """
 import torch

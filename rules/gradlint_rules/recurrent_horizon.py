@@ -1,6 +1,7 @@
 """GL104: recurrences over more steps than their gradient survives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Claim, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
 from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy
@@ -40,6 +41,7 @@ class RecurrentHorizon(Rule):
     code = "GL104"
     name = "recurrent-horizon"
     summary = "A recurrence over more steps than its gradient survives"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"decades": float}
     INVALID = (
         """
 import torch

@@ -1,6 +1,7 @@
 """GL102: the gradient falls along the depth of the model, whatever the cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from gradlint.api import Cause, Edit, EditKind, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, limit_of
@@ -42,6 +43,7 @@ class VanishingGradient(Rule):
     code = "GL102"
     name = "vanishing-gradient"
     summary = "The gradient falls along the depth of the model"
+    OPTIONS: ClassVar[Mapping[str, type]] = {"decades": float}
     INVALID = (
         """
 import torch

@@ -21,6 +21,7 @@ class Sure(Rule):
     name = "sure-thing"
     summary = "Wide linear layers"
     level = "preview"
+    OPTIONS = {"width": int}
 
     def check(self, ctx):
         width = ctx.options.get("width", 0)

@@ -189,6 +189,22 @@ def test_options_for_an_unknown_rule(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "message", "remedy"),
+    [
+        ("widht = 3", 'rules.sure-thing: unknown option "widht"', 'did you mean "width"?'),
+        ('width = "3"', "rules.sure-thing.width: expected a whole number, got '3'", "`gradlint rule TST101`"),
+        ("width = true", "rules.sure-thing.width: expected a whole number, got True", "`gradlint rule TST101`"),
+        ("width = 3.5", "rules.sure-thing.width: expected a whole number, got 3.5", "`gradlint rule TST101`"),
+    ],
+)
+def test_options_that_a_rule_does_not_have(run: Run, tmp_path: Path, options: str, message: str, remedy: str) -> None:
+    (tmp_path / "gradlint.toml").write_text(f"jobs = 1\n[rules.sure-thing]\n{options}\n")
+    done = run("check", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"error: {message}\n  --> {tmp_path}/gradlint.toml:3:1\n  = help: {remedy}" in done.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["rule", "GL1O1"], 'did you mean "GL101"?'),

@@ -1,5 +1,6 @@
 """Rule packs and the selection of rules."""
 
+import re
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import ClassVar
@@ -10,7 +11,7 @@ from gradlint import registry
 from gradlint.api import API_VERSION, Finding, Rule, RuleContext
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
-from gradlint.registry import PluginError, Registry, assemble, select
+from gradlint.registry import PluginError, Registry, assemble, load, select
 
 
 def rule(rule_code: str, rule_name: str, rule_level: str = "stable") -> type[Rule]:
@@ -122,3 +123,28 @@ def test_a_pack_that_raises_at_import_is_told_by_name(monkeypatch: pytest.Monkey
     with pytest.raises(PluginError, match=r'"fragile" \(fragile_rules\) cannot be imported: RuntimeError: boom'):
         registry.load()
     registry.load.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"decades": 4}, True),
+        ({"decades": 4.5}, True),
+        ({"decades": "4"}, False),
+        ({"decades": float("nan")}, False),
+        ({"decade": 4}, False),
+    ],
+)
+def test_the_options_of_the_builtin_rules_are_checked(options: dict[str, object], fits: bool) -> None:
+    config = Config(rules={"vanishing-gradient": options})
+    if fits:
+        select(load(), config)
+        return
+    with pytest.raises(UsageError, match=r"rules\.vanishing-gradient"):
+        select(load(), config)
+
+
+def test_the_pages_name_the_options_that_rules_have() -> None:
+    for rule in load().rules:
+        said = (type(rule).__doc__ or "").partition("## Options")[2]
+        assert set(re.findall(r"`(\w+)`", said)) == set(rule.OPTIONS), rule.code
