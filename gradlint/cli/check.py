@@ -47,8 +47,8 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     config = options.config_of([name if path == "-" else path for path in paths], given)
     stdin = None
     if "-" in paths:
-        stdin = (name, sys.stdin.read())
-        remember(*stdin)
+        stdin = (name, sys.stdin.buffer.read())
+        remember(name, stdin[1].decode(errors="replace"))
     bar = Bar()
     try:
         return engine.check(paths, config, progress=bar, stdin=stdin), config

@@ -27,12 +27,12 @@ class Job:
     """Models to check, where the user named some; else all that the file holds."""
     module: str = ""
     """Dotted import name, where the user gave one."""
-    source: str | None = None
-    """Text that came from standard input instead of the file."""
+    source: str | bytes | None = None
+    """What came from standard input instead of the file."""
 
 
 def collect(
-    paths: Sequence[str], config: Config, *, stdin: tuple[str, str] | None = None
+    paths: Sequence[str], config: Config, *, stdin: tuple[str, str | bytes] | None = None
 ) -> tuple[tuple[Job, ...], tuple[Skipped, ...]]:
     """The files to check, and what was named but does not exist.
 
@@ -40,7 +40,7 @@ def collect(
         paths: files, directories, `file.py:Attr`, `pkg.mod:Attr`, or `-`.
         config: for `exclude`, `extend_exclude` and `respect_gitignore`, which hold for directories only: a file that
             is named is always checked.
-        stdin: name and text of what `-` stands for.
+        stdin: name and content of what `-` stands for.
     """
     jobs: dict[str, Job] = {}
     missing: list[Skipped] = []
@@ -66,7 +66,7 @@ def _joined(first: Job, second: Job) -> Job:
     return replace(first, names=tuple(dict.fromkeys(first.names + second.names)))
 
 
-def _expand(given: str, config: Config, stdin: tuple[str, str] | None) -> Iterator[Job | Skipped]:
+def _expand(given: str, config: Config, stdin: tuple[str, str | bytes] | None) -> Iterator[Job | Skipped]:
     path = Path(given)
     if not given:
         yield Skipped("", 0, "", "an empty path names nothing", "name a file or a directory", fatal=True)

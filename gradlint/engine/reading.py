@@ -32,7 +32,7 @@ class Reading:
 def read_source(job: Job) -> str:
     """Text of a file, in the encoding that it declares; raises AnalysisError (stage "read")."""
     if job.source is not None:
-        return job.source
+        return job.source if isinstance(job.source, str) else decode(job.source, job.path, what="standard input")
     try:
         data = Path(job.path).read_bytes()
     except OSError as error:
@@ -45,7 +45,7 @@ def read_source(job: Job) -> str:
     return decode(data, job.path)
 
 
-def decode(data: bytes, path: str) -> str:
+def decode(data: bytes, path: str, *, what: str = "the file") -> str:
     """Text of a Python file; raises AnalysisError (stage "read") where it is in no encoding that it declares."""
     encoding = "utf-8"
     remedy = 'save it as UTF-8, or name its encoding in the first line: "# -*- coding: latin-1 -*-"'
@@ -55,11 +55,12 @@ def decode(data: bytes, path: str) -> str:
     except (SyntaxError, UnicodeDecodeError) as error:
         start = _undecodable(data, encoding)
         if start is None:
-            reason = f"the file's encoding is not known: {error}"
+            reason = f"the encoding of {what} is not known: {error}"
             raise AnalysisError(reason, stage="read", location=Location(path, 1), remedy=remedy) from error
         line = data.count(b"\n", 0, start) + 1
-        reason = f"the file is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}"
-        raise AnalysisError(reason, stage="read", location=Location(path, line), remedy=remedy) from error
+        column = start - data.rfind(b"\n", 0, start)
+        reason = f"{what} is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}, column {column}"
+        raise AnalysisError(reason, stage="read", location=Location(path, line, column), remedy=remedy) from error
 
 
 def _undecodable(data: bytes, encoding: str) -> int | None:

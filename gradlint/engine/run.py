@@ -52,7 +52,7 @@ def check(
     config: Config | None = None,
     *,
     progress: Progress | None = None,
-    stdin: tuple[str, str] | None = None,
+    stdin: tuple[str, str | bytes] | None = None,
 ) -> Report:
     """Check files, directories and named models (`file.py:Class`, `pkg.mod:Class`).
 
@@ -60,7 +60,7 @@ def check(
         paths: what to check; a directory stands for the Python files below it.
         config: settings; without them those of the nearest configuration file are used.
         progress: told how the run gets on.
-        stdin: name and text of what the path `-` stands for.
+        stdin: name and content of what the path `-` stands for.
 
     Raises:
         UsageError: a selector, a rule's name or a target in the settings that cannot be meant.

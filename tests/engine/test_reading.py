@@ -6,6 +6,7 @@ import pytest
 
 from gradlint.config import Config, InputEntry, TargetEntry
 from gradlint.core.errors import AnalysisError, UsageError
+from gradlint.core.location import Location
 from gradlint.core.target import InputSpec
 from gradlint.engine.collect import Job
 from gradlint.engine.reading import configured_targets, decode, read, read_source
@@ -96,9 +97,9 @@ def test_declared_encodings_are_read() -> None:
 @pytest.mark.parametrize(
     ("data", "line", "message"),
     [
-        (b"x = 1\n\n# caf\xe9\n", 3, "the file is not valid UTF-8: byte 0xe9 in line 3"),
-        (b"\xe9\n", 1, "the file is not valid UTF-8: byte 0xe9 in line 1"),
-        (b"# coding: martian\n", 1, "the file's encoding is not known: unknown encoding: martian"),
+        (b"x = 1\n\n# caf\xe9\n", 3, "the file is not valid UTF-8: byte 0xe9 in line 3, column 6"),
+        (b"\xe9\n", 1, "the file is not valid UTF-8: byte 0xe9 in line 1, column 1"),
+        (b"# coding: martian\n", 1, "the encoding of the file is not known: unknown encoding: martian"),
     ],
 )
 def test_undecodable_files_name_the_line(data: bytes, line: int, message: str) -> None:
@@ -138,3 +139,10 @@ def test_a_class_without_a_forward_is_told(
     assert (skipped.name, skipped.line, skipped.is_model) == (name, line, False)
     assert skipped.reason.startswith(reason)
     assert skipped.remedy.startswith(remedy)
+
+
+def test_standard_input_is_named_where_it_is_not_text() -> None:
+    reason = "standard input is not valid UTF-8: byte 0xff in line 2, column 6"
+    with pytest.raises(AnalysisError, match=f"^{reason}$") as told:
+        read_source(Job("/here/stdin.py", "stdin.py", source=b"import torch\nx = '\xff'\n"))
+    assert told.value.location == Location("/here/stdin.py", 2, 6)
