@@ -10,12 +10,15 @@ from gradlint.discovery.candidates import find_candidates
 from gradlint.discovery.command_line import command_line_defaults
 from gradlint.discovery.flow_values import ModelValue, Value
 from gradlint.discovery.modules import is_torch_module
-from gradlint.discovery.names import Names, flat_statements, is_main_block
+from gradlint.discovery.names import FRAMEWORKS, Names, flat_statements, is_main_block
 from gradlint.discovery.roots import principal
 from gradlint.discovery.usage import Follower, Notebook, returned_names
 from gradlint.discovery.values import Candidate, FileScan
 
 _SGD = frozenset("SGD ASGD LBFGS Rprop".split())  # noqa: SIM905
+_LARGE = 200_000
+"""Characters from which a text is searched for the words that any model needs before it is parsed: data, mostly."""
+_WORDS = (*FRAMEWORKS, "Module", "PreTrainedModel", "forward")
 _MODEL_PARAMETERS = ("model", "net", "network", "self.model", "self.net")
 
 
@@ -29,6 +32,8 @@ def scan_file(path: str, source: str) -> FileScan:
     Raises:
         AnalysisError: (stage "parse") where the text is no valid Python.
     """
+    if len(source) > _LARGE and not _mentions_models(source):
+        return FileScan(path, False, "mentions neither torch, nor a framework built on it, nor a class with a forward")
     tree = _parse(path, source)
     names = Names(tree)
     candidates = find_candidates(tree, names)
@@ -59,6 +64,11 @@ def _parse(path: str, source: str) -> ast.Module:
         raise AnalysisError(f"not valid Python: {error.msg}", stage="parse", location=place) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise AnalysisError(f"cannot be parsed: {error}", stage="parse", location=Location(path, 1)) from error
+
+
+def _mentions_models(source: str) -> bool:
+    """Whether a text holds any of the words without which nothing in it can be a candidate."""
+    return any(word in source for word in _WORDS)
 
 
 def _why_none(tree: ast.Module, names: Names) -> str:

@@ -238,3 +238,13 @@ def test_classes_in_branches_are_found() -> None:
             def forward(self, x): return x
     """
     assert models(source) == ["Net"]
+
+
+def test_a_large_text_without_the_words_of_a_model_is_not_parsed() -> None:
+    data = "x = [\n" + "    ('item', 1),\n" * 20_000
+    found = scan_file("model.py", data)
+    assert (found.may_hold_model, found.tree) == (False, None)
+    assert found.reason.startswith("mentions neither torch")
+    with pytest.raises(AnalysisError, match="not valid Python"):
+        scan_file("model.py", "import torch\n" + data)
+    assert models(NET + data + "]\n") == ["Net"]
