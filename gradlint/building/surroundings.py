@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from torch import nn
 
 _SEED = 0
 _PROTECTED = ("gradlint", "gradlint_rules", "torch", "numpy")
@@ -36,6 +37,30 @@ def seeded(seed: int | None = _SEED) -> Iterator[None]:
             numpy_random.set_state(numpy_state)
         for states in devices:
             torch.cuda.set_rng_state_all(states)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what `torch.compile` has wrapped as it stands: a compiled function hides its operators."""
+    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and it would take a second to import
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def module_class_kept() -> Iterator[None]:
+    """Put back what a forward replaces in `nn.Module` itself, as the first call of a compiled function does."""
+    kept = dict(vars(nn.Module))
+    try:
+        yield
+    finally:
+        for name in vars(nn.Module).keys() - kept.keys():
+            delattr(nn.Module, name)
+        for name, member in kept.items():
+            if vars(nn.Module).get(name) is not member:
+                setattr(nn.Module, name, member)
 
 
 def package_of(path: Path) -> tuple[str, Path]:

@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from gradlint.building.surroundings import uncompiled
 from gradlint.core.flow import Flow, ModuleFlow, ParameterFlow
 from gradlint.probe.backward import cotangents, pull_back
 from gradlint.probe.figures import decades, norm, rms, sample_correlation
 from gradlint.tracing.dropout import without_dropout
 from gradlint.tracing.leaves import first_floating, output_leaves, tensors
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through, uncompiled
+from gradlint.tracing.patches import autograd_functions, module_calls, no_checkpoints, runs_through
 from gradlint.tracing.preserve import preserved, random_state
 from gradlint.tracing.reach import leaves_of
 from gradlint.tracing.strays import find_strays

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.surroundings import uncompiled
 from gradlint.core.errors import AnalysisError
 from gradlint.core.graph import GraphView
 from gradlint.tracing.dropout import drop_modules_in_eval
@@ -16,7 +17,7 @@ from gradlint.tracing.frames import error_location
 from gradlint.tracing.leaves import named_tensors, output_leaves, tensors
 from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints, uncompiled
+from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
 from gradlint.tracing.prune import without_idle_buffers
 from gradlint.tracing.reach import leaves_of, reachable

@@ -1,6 +1,5 @@
 """What has to be swapped inside torch while a forward pass is recorded. Everything is put back, also after errors."""
 
-import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -70,16 +69,6 @@ def no_checkpoints() -> Iterator[None]:
     Re-entrant checkpoints are an autograd function; see `runs_through`.
     """
     with mock.patch.object(torch.utils.checkpoint, "_checkpoint_without_reentrant_generator", _uncheckpointed):
-        yield
-
-
-@contextmanager
-def uncompiled() -> Iterator[None]:
-    """Run what `torch.compile` has wrapped as it stands: a compiled function hides its operators."""
-    if "torch._dynamo" not in sys.modules:  # then nothing is compiled, and it would take a second to import
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
         yield
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.utils import _device
 
+from gradlint.building.surroundings import module_class_kept
+
 
 def storage_of(tensor: torch.Tensor) -> torch.UntypedStorage | None:
     """The memory of a tensor; None for those that have none of their own (sparse, nested, under `vmap`)."""
@@ -127,7 +129,7 @@ def preserved(model: nn.Module) -> Iterator[Backups]:
                 backups.watch(value)
                 bodies.append(_Body(value))
     try:
-        with defaults():
+        with defaults(), module_class_kept():
             yield backups
     finally:
         for module, values in attributes:

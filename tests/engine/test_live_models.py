@@ -253,3 +253,26 @@ def test_a_flow_that_is_not_known_is_not_all_clear() -> None:
     assert summary.attenuation is None
     assert summary.flow_not_known.startswith("at any layer: ")
     assert gradlint.check_model(nn.Linear(8, 8), torch.randn(4, 8)).models[0].gap == ""
+
+
+class Patching(nn.Module):
+    """Its forward replaces what every module is built with, as torch's compiler and some libraries do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def init(module: nn.Module) -> None:
+            raise AssertionError("nobody may be left with this")
+
+        nn.Module.__init__ = init  # type: ignore[assignment,method-assign]
+        nn.Module.odd = 1  # type: ignore[assignment]
+        return x
+
+
+@pytest.mark.parametrize("inputs", [(torch.ones(4, 8),), None])
+def test_nn_module_itself_is_left_as_found(inputs: Any) -> None:
+    before = dict(vars(nn.Module))
+    compiled = torch.compile(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2)), backend="eager")
+    for model in (compiled, nn.Sequential(nn.Linear(8, 8), Patching())):
+        report = gradlint.check_model(model, inputs, probe=True)
+        assert [summary.parameters for summary in report.models] != [], report.skipped
+        assert dict(vars(nn.Module)) == before
+        nn.Linear(1, 1)

@@ -1,6 +1,7 @@
 """Try a forward, and learn from how it fails."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from gradlint.building.built import BuiltModel
 from gradlint.building.snapshot import undisturbed
+from gradlint.building.surroundings import uncompiled
 
 
 @dataclass
@@ -47,7 +49,7 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     after = register_module_forward_hook(lambda module, inputs, output: _leave(trial, module, inputs, output))
     mode = built.fake_mode if built.fake_mode is not None else nullcontext()
     try:
-        with undisturbed(built.model, training=True), torch.no_grad(), mode, _quiet():
+        with undisturbed(built.model, training=True), torch.no_grad(), uncompiled(), mode, _quiet():
             built.model(*args, **kwargs)
     except KeyboardInterrupt:
         raise
@@ -64,11 +66,13 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """A trial that fails is no news: torch logs the failures of fake tensors as errors."""
+    """A trial that fails is no news, though torch logs it; and the hooks that a compiled model warns of are ours."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     disabled, logger.disabled = logger.disabled, True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*global hooks on modules")
+            yield
     finally:
         logger.disabled = disabled
 
