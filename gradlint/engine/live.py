@@ -29,6 +29,7 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
 
     Raises:
         UsageError: an unknown option, selector or rule name.
+        TypeError: keyword arguments whose names are no strings.
     """
     from gradlint.worker import analysis
     from gradlint.worker.messages import Settings
@@ -64,15 +65,17 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
 
     Raises:
         AnalysisError: the model does not run on these inputs.
+        TypeError: keyword arguments whose names are no strings.
     """
     from gradlint import propagation, tracing
     from gradlint.worker.stages import stage
 
+    fed = _fed(example_inputs, kwargs or {})
     target = _target(model, Config())
     with stage("build", target, _quiet):
         built = _adopt(model, target)
     with stage("trace", target, _quiet):
-        graph = tracing.trace(built, _fed(example_inputs, kwargs or {}))
+        graph = tracing.trace(built, fed)
     with stage("propagate", target, _quiet):
         return propagation.propagate(graph, built.values)
 
@@ -148,12 +151,23 @@ def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":
     from gradlint.building.built import Fed
     from gradlint.worker.analysis import describe_inputs
 
+    for named in (kwargs, example_inputs if isinstance(example_inputs, Mapping) else {}):
+        _require_names(named)
     if isinstance(example_inputs, Mapping):
         args: tuple[Any, ...] = ()
         kwargs = {**example_inputs, **kwargs}
     else:
         args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
     return Fed(args, dict(kwargs), described=describe_inputs(args, kwargs), source="given")
+
+
+def _require_names(kwargs: object) -> None:
+    """Raise TypeError where something is no dictionary of keyword arguments."""
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"kwargs: expected a dictionary of keyword arguments, not {type(kwargs).__name__}")
+    for name in kwargs:
+        if not isinstance(name, str):
+            raise TypeError(f"keyword arguments have names: {name!r} is of type {type(name).__name__}, not str")
 
 
 def _quiet(stage: str) -> None:

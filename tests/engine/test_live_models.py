@@ -276,3 +276,17 @@ def test_nn_module_itself_is_left_as_found(inputs: Any) -> None:
         assert [summary.parameters for summary in report.models] != [], report.skipped
         assert dict(vars(nn.Module)) == before
         nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (lambda model, x: gradlint.flow(model, x, kwargs={1: x}), "1 is of type int, not str"),
+        (lambda model, x: gradlint.measure(model, x, kwargs={1: x}), "1 is of type int, not str"),
+        (lambda model, x: gradlint.check_model(model, {None: x}), "None is of type NoneType, not str"),
+        (lambda model, x: gradlint.flow(model, x, kwargs=[1]), "expected a dictionary of keyword arguments, not list"),
+    ],
+)
+def test_keyword_arguments_have_names(run: Callable[[nn.Module, Any], object], reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        run(nn.Linear(4, 4), torch.randn(3, 4))
