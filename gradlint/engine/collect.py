@@ -76,7 +76,7 @@ def _expand(given: str, config: Config, stdin: tuple[str, str | bytes] | None) -
     elif path.is_dir() and path.suffix != ".py":
         yield from _walk(path, config)
     elif path.exists():
-        yield Job(_absolute(path), given)
+        yield Job(_absolute(path), given) if path.is_file() else _not_regular(path)
     else:
         yield _target(given)
 
@@ -88,6 +88,8 @@ def _target(given: str) -> Job | Skipped:
         return _missing(given)
     if Path(place).is_file():
         return Job(_absolute(Path(place)), place, names=(name,))
+    if Path(place).exists() and not Path(place).is_dir():
+        return _not_regular(Path(place))
     if place.endswith(".py") or not all(part.isidentifier() for part in place.split(".")):
         return _missing(place)
     origin = _module_file(place)
@@ -123,6 +125,13 @@ def _missing(given: str) -> Skipped:
         f'did you mean "{parent / close}"?' if close else "name a file, a directory, file.py:Class or pkg.mod:Class"
     )
     return Skipped(given, 0, "", f'there is no file or directory "{given}"', remedy, fatal=True)
+
+
+def _not_regular(path: Path) -> Skipped:
+    """A pipe would be waited for without end, a device read without end."""
+    what = "a named pipe" if path.is_fifo() else "a socket" if path.is_socket() else "a device"
+    remedy = f'pass its content on standard input: "gradlint check - < {path}"'
+    return Skipped(str(path), 0, "", f"it is {what}, not a file", remedy, fatal=True)
 
 
 def _walk(folder: Path, config: Config) -> Iterator[Job]:

@@ -130,3 +130,12 @@ def test_a_link_to_itself_is_told_of_and_a_pipe_is_passed_over(tree: Path) -> No
 
 def test_an_empty_path_does_not_stand_for_the_working_directory(tree: Path) -> None:
     assert missing("").fatal
+
+
+@pytest.mark.parametrize("given", ["pipe.py", "pipe.py:Net"])
+def test_a_named_pipe_is_told_of_and_not_waited_for(tree: Path, given: str) -> None:
+    os.mkfifo(tree / "pipe.py")
+    item = missing(given)
+    assert (item.path, item.reason) == ("pipe.py", "it is a named pipe, not a file")
+    assert item.remedy == 'pass its content on standard input: "gradlint check - < pipe.py"'
+    assert missing("/dev/zero").reason == "it is a device, not a file"
