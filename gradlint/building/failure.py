@@ -69,7 +69,21 @@ def context_of(code: CodeType) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """One line that says what was raised."""
+    """One line that says what was raised, and the innermost error that it was raised from."""
+    root = _root(error)
+    return _one(error) if root is error else f"{_one(error)} (caused by {_one(root)})"
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first of a chain of `raise … from …`."""
+    seen = {id(error)}
+    while error.__cause__ is not None and id(error.__cause__) not in seen:
+        error = error.__cause__
+        seen.add(id(error))
+    return error
+
+
+def _one(error: BaseException) -> str:
     text = " ".join(_text(error).split())
     if isinstance(error, SystemExit):
         return f"it called sys.exit({'' if error.code is None else repr(error.code)})"

@@ -10,7 +10,7 @@ import tokenize
 from pathlib import Path
 from types import ModuleType
 
-from gradlint.building.failure import analysis_error, describe
+from gradlint.building.failure import analysis_error
 from gradlint.building.namespace import Namespace
 from gradlint.building.stubs import imported_by_user, stand_in, standing_in
 from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
@@ -203,7 +203,8 @@ def _remedy(error: BaseException, definition: ast.stmt, folders: list[str]) -> s
     if isinstance(definition, ast.Import | ast.ImportFrom) and not imported_by_user(error.__traceback__, folders):
         package = ast.unparse(definition).split()[1].partition(".")[0].rstrip(",")
         return f"{package} is installed but cannot be imported: install a version that fits torch and Python here"
-    return f"make the file importable: {describe(error)}" if isinstance(error, ImportError) else ""
+    is_import = isinstance(error, ImportError)
+    return "make the file importable: python shows the whole traceback when it runs it" if is_import else ""
 
 
 def definitions_of(statement: ast.stmt) -> ast.stmt | None:

@@ -196,3 +196,23 @@ def test_what_is_no_python_is_a_parse_error(tmp_path: Path, data: bytes, message
     with pytest.raises(AnalysisError, match=message) as caught:
         load_module(str(path))
     assert caught.value.stage == "parse"
+
+
+def test_a_failed_import_names_the_innermost_cause(write: Write) -> None:
+    path = write(
+        """
+        def load():
+            try:
+                return {}["width"]
+            except KeyError as inner:
+                try:
+                    raise ValueError("no settings") from inner
+                except ValueError as middle:
+                    raise ImportError("cannot start") from middle
+        class Net(nn.Module):
+            width = load()
+        """
+    )
+    reason = r"failed: ImportError: cannot start \(caused by KeyError: 'width'\)$"
+    with pytest.raises(AnalysisError, match=reason):
+        load_module(path)
