@@ -1,6 +1,8 @@
 """Finding inputs for models that nobody prepared."""
 
+import itertools
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,6 +278,20 @@ def test_a_harvested_input_that_was_mended_is_said_to_be() -> None:
     told = feed(replace(built, target=replace(built.target, inputs_from="as in model.py:9")))
     assert told.described == "(8, 3, 5, 5) float32"
     assert told.source == "as in model.py:9, changed until the forward ran"
+
+
+@pytest.mark.parametrize(("clock", "is_fed"), [("monotonic", True), ("thread_time", False)])
+def test_the_search_is_limited_by_its_own_cpu_time_not_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch, clock: str, is_fed: bool
+) -> None:
+    hours = itertools.count(step=3600.0)
+    monkeypatch.setattr(time, clock, lambda: next(hours))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 42 * 42, 3))  # takes several trials
+    if is_fed:
+        assert feed(adopt(model)).described == "(8, 3, 44, 44) float32"
+    else:
+        with pytest.raises(AnalysisError, match="no input found"):
+            feed(adopt(model))
 
 
 def test_hooks_of_other_modules_are_not_left_behind() -> None:
