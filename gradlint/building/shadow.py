@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from gradlint.building.seeds import seed_for
+
 SAMPLE = 2048
 _MOST_PARTS = 64
 
@@ -39,7 +41,7 @@ class InitRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.laws: dict[int, StorageLaw] = {}
-        self.generator = torch.Generator().manual_seed(0)
+        self.generator = torch.Generator().manual_seed(seed_for("laws"))
         self.unknown: set[str] = set()
         """Operators whose effect on a law is not known."""
 

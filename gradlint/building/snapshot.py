@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gradlint.building.describe import element_count
+from gradlint.building.seeds import seed_for
 from gradlint.building.surroundings import module_class_kept, seeded
 
 _COPIED_BELOW = 30_000_000
@@ -23,7 +24,7 @@ def undisturbed(model: nn.Module, *, training: bool | None = None) -> Iterator[N
     """
     saved = [(module, dict(module.__dict__), _tables(module)) for module in model.modules()]
     enabled = torch.is_grad_enabled()
-    with seeded(), module_class_kept():
+    with seeded(seed_for("forward")), module_class_kept():
         try:
             _substitute(model)
             if training is not None:

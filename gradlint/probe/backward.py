@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-_SEEDS = 3_405_691_582
-"""Far from the seeds that people draw weights with: the same generator gives numbers that are correlated with them."""
+from gradlint.building.seeds import seed_for
 
 
 def cotangents(outputs: Iterable[torch.Tensor], seed: int) -> list[torch.Tensor]:
     """Independent standard normal tensors, one like each output, drawn on the CPU so that devices agree."""
-    generator = torch.Generator().manual_seed(_SEEDS + seed)
+    generator = torch.Generator().manual_seed(seed_for("cotangents", seed))
     drawn = []
     for tensor in outputs:
         dtype = torch.complex64 if tensor.is_complex() else torch.float32

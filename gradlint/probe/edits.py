@@ -10,6 +10,7 @@ import torch.nn.functional as functional
 from torch import fx, nn
 
 from gradlint.building.built import Fed
+from gradlint.building.seeds import seed_for
 from gradlint.core.edit import Edit, EditKind
 from gradlint.probe.execute import NodeRun, execute, inputs_of
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, op_of
@@ -118,7 +119,7 @@ def _activation(copy: _Copy, edit: Edit, seed: int) -> bool:
 
 def _init_gain(copy: _Copy, edit: Edit, seed: int) -> bool:
     parameters = dict(copy.source.model.named_parameters())
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_for("edit", seed))
     for name in edit.parameters:
         parameter = parameters.get(name)
         if parameter is None or parameter.dim() < 2 or edit.detail not in _INITS:
@@ -207,7 +208,7 @@ def _as_gated(copy: _Copy, node: fx.Node, kind: str, seed: int) -> bool:
         return False  # not a recurrence, or one over a packed sequence
     x, state, _, *rest = node.args
     target, gates = _RECURRENCES[kind]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_for("edit", seed))
     fresh = []
     for index, weight in enumerate(weights):
         shape = _shape(weight) if isinstance(weight, fx.Node) else None

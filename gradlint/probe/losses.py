@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as functional
 
+from gradlint.building.seeds import seed_for
 from gradlint.core.target import LossUse
 
 _BY_NAME = {
@@ -45,7 +46,7 @@ def loss_for(outputs: Sequence[torch.Tensor], uses: Sequence[LossUse] = (), *, s
 
 
 def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(seed_for("targets", seed))
 
 
 def _looks_like_logits(output: torch.Tensor) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils import _device
 
+from gradlint.building.seeds import seed_for
 from gradlint.building.surroundings import module_class_kept
 
 
@@ -194,6 +195,7 @@ def random_state(seed: int | None = 0) -> Iterator[None]:
     numpy = sys.modules.get("numpy.random")  # importing it only to look would take longer than a small model
     legacy = numpy.get_state() if numpy is not None else None
     if seed is not None:
+        seed = seed_for("forward", seed)
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would queue a seed for every device
         random.seed(seed)
         if cuda is not None:

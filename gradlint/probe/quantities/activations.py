@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from gradlint.building.seeds import seed_for
 from gradlint.core.finding import Claim
 from gradlint.probe.execute import Stretch, values_at
 from gradlint.probe.figures import norm, sample_correlation
@@ -126,7 +127,7 @@ def _slopes(lab: Laboratory, name: str) -> tuple[torch.Tensor, float] | None:
 
 def _is_elementwise(node: fx.Node, x: torch.Tensor) -> bool:
     """Whether the same elements in another order give the same results in that order."""
-    order = torch.randperm(x.numel(), generator=torch.Generator().manual_seed(0)).to(x.device)
+    order = torch.randperm(x.numel(), generator=torch.Generator().manual_seed(seed_for("order"))).to(x.device)
     with torch.no_grad():
         straight = node.target(x.clone(), *node.args[1:], **node.kwargs)  # type: ignore[operator]
         mixed = node.target(x.flatten()[order].view_as(x), *node.args[1:], **node.kwargs)  # type: ignore[operator]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import fx
 
+from gradlint.building.seeds import seed_for
 from gradlint.core.finding import Claim, Figures
 from gradlint.probe.execute import values_at
 from gradlint.probe.figures import decades, rms
@@ -120,7 +121,7 @@ def _cross_entropy(scores: torch.Tensor, dim: int, targets: torch.Tensor) -> tor
 
 
 def _targets(output: torch.Tensor, dim: int, seed: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_for("targets", seed))
     count = output.numel() // output.shape[dim]
     return torch.randint(0, output.shape[dim], (count,), generator=generator).to(output.device)
 
