@@ -8,6 +8,7 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
+from gradlint.building.shape_rules import grouped_mm
 from gradlint.core.graph import Guess, ModuleCall, Origin
 from gradlint.tracing import names, targets
 from gradlint.tracing.dropout import DROPOUTS, undropped
@@ -112,7 +113,7 @@ class Recorder(TorchFunctionMode):
         if op in _LIKE:
             return self._like(func, args, kwargs)
         if self._fake and op == "grouped_mm":
-            func = targets.grouped_mm
+            func = grouped_mm
         ran = undropped(func, op, args, kwargs)
         return self.record(op, func, args, kwargs, ran)
 

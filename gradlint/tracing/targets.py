@@ -83,19 +83,6 @@ def set_item(x: torch.Tensor, index: Any, value: Any) -> torch.Tensor:
     return x
 
 
-def grouped_mm(a: torch.Tensor, b: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-    """Shape rule of `grouped_mm` for fake tensors, whose own kernel refuses float32."""
-    if a.dim() == 2 and b.dim() == 3:
-        return a @ b[0]
-    if a.dim() == 3 and b.dim() == 2:
-        return (a @ b.new_zeros(a.size(0), b.size(0), b.size(1))).reshape(-1, b.size(1))
-    if a.dim() == 2:
-        offsets = args[0] if args else kwargs.get("offs")
-        groups = offsets.numel() if offsets is not None else 1
-        return (a @ b).expand(groups, a.size(0), b.size(1))
-    return a @ b
-
-
 def flat_repr(args: Sequence[Any], kwargs: dict[str, Any], holds_tensor: Callable[[Any], bool]) -> tuple[str, ...]:
     """`repr` of the arguments that hold no tensor, keyword arguments as `name=value`."""
     positional = [repr(a) for a in args if not holds_tensor(a)]

@@ -260,3 +260,21 @@ def test_torch_is_left_as_found(built: Built) -> None:
     before = torch.nn.init._no_grad_trunc_normal_, torch.nn.init.sparse_
     built("def make():\n    return nn.Linear(100, 100)\n", large=1000)
     assert (torch.nn.init._no_grad_trunc_normal_, torch.nn.init.sparse_) == before
+
+
+def test_experts_are_fed_without_values(built: Callable[..., BuiltModel]) -> None:
+    found = built(
+        """
+        class Experts(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.inp = nn.Linear(64, 64)
+                self.weight = nn.Parameter(torch.randn(4, 64, 96))
+            def forward(self, x):
+                offsets = torch.tensor([1, 2, 4, 8], dtype=torch.int32)
+                return F.grouped_mm(self.inp(x), self.weight, offs=offsets)
+        """,
+        large=0,
+    )
+    assert found.fake_mode is not None
+    assert feed(found).described == "(8, 64) float32"

@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradlint.building.built import BuiltModel
+from gradlint.building.shape_rules import ShapeRules
 from gradlint.building.snapshot import undisturbed
 from gradlint.building.surroundings import uncompiled
 
@@ -48,8 +49,9 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     before = register_module_forward_pre_hook(lambda module, inputs: trial.stack.append((module, _shape(inputs))))
     after = register_module_forward_hook(lambda module, inputs, output: _leave(trial, module, inputs, output))
     mode = built.fake_mode if built.fake_mode is not None else nullcontext()
+    rules = ShapeRules() if built.fake_mode is not None else nullcontext()
     try:
-        with undisturbed(built.model, training=True), torch.no_grad(), uncompiled(), mode, _quiet():
+        with undisturbed(built.model, training=True), torch.no_grad(), uncompiled(), mode, rules, _quiet():
             built.model(*args, **kwargs)
     except KeyboardInterrupt:
         raise
