@@ -129,6 +129,7 @@ GATES = (
         lambda: Chain(point(), nn.ReLU(), Squeeze(), point(), nn.ReLU(), pooled()),
         (IMAGE,),
         within=0.06,
+        seeds=6,
     ),
     Case(
         "one gate per token",

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.positions import PositionMap
+from gradlint.propagation.transfer.batch_norm import BatchStatistics
 from gradlint.propagation.transfer.contraction import Taps
 from gradlint.propagation.transfer.convolution import valid_outputs
-from gradlint.propagation.transfer.batch_norm import BatchStatistics
 from gradlint.propagation.transfer.pooling import adaptive_matrix, window_matrix
 
 

@@ -17,6 +17,7 @@ from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, dim
 from gradlint.propagation.signal import Prob, Signal, emit, modes
 from gradlint.propagation.transfer.elementwise import BLOCKED, valid_keys
+from gradlint.propagation.weights import Weight
 
 QUADRATURE = 8
 ROWS = 48
@@ -100,7 +101,8 @@ def scores(call: Call, query: Signal, key: Signal, n: int, dims: Dims, groups: f
         one = queries * groups
         same = one * (m.q * q.q + (queries - 1) * m.p * q.p)
         other = one * (m.s * q.s + (queries - 1) * m.o * q.o)
-        lone = -1 / (keys - 1) if keys > 1 else 1.0  # softmax sends back scores that sum to zero over keys
+        places = max(keys, key.count(Role.POSITION))  # of all windows
+        lone = -1 / (places - 1) if places > 1 else 1.0  # softmax sends back scores that sum to zero over keys
         spread = P.Moments(same, lone * same, other, lone * other)
         return P.cotangent(spread, "to-key", call.key)
 
@@ -165,22 +167,56 @@ def attention(call: Call) -> Signal:
     """scaled_dot_product_attention: scores, softmax and mixing in one."""
     query, key, value = (call.signal(call.args[i]) for i in range(3))
     mask, causal = call.arg(3, "attn_mask"), bool(call.arg(5, "is_causal", False))
-    n, keys, queries = query.shape[-1], key.shape[-2], query.shape[-2]
+    n, keys = query.shape[-1], key.shape[-2]
     given = call.kwargs.get("scale", call.args[6] if len(call.args) > 6 else None)
     scale = float(given) if given is not None else 1 / math.sqrt(n)
     heads = max(1.0, math.prod(query.shape[1:-2]) / max(1, math.prod(key.shape[1:-2])))
     query, key, value = (_tokens(s) for s in (query, key, value))
     dims = (*query.dims[:-1], dim(keys, Role.KEY))
     raw = scores(call, query, key, n, dims, heads)
-    visible = None
-    if causal:
-        visible = np.clip(np.arange(1, queries + 1), 1, keys)
-    elif isinstance(mask, Tensor):
-        visible = valid_keys(mask if mask.dtype == torch.bool else mask > BLOCKED, (*query.shape[:-1], keys))
-    scaled = raw.with_x(raw.x * scale, mask=visible, shape=(*query.shape[:-1], keys))
+    visible = _visible(mask, causal=causal, shape=(*query.shape[:-1], keys))
+    x = raw.x * scale
+    if isinstance(mask, Signal | Weight):
+        x = x + _score_bias(call, mask, (*query.shape[:-1], keys))
+    scaled = raw.with_x(x, mask=visible, shape=(*query.shape[:-1], keys))
     p = softmax_keys(call, scaled, -1)
     assert p.prob is not None
     return mix(call, p, value, p.prob, (*query.dims[:-1], value.dims[-1]), heads)
+
+
+def _visible(mask: Any, *, causal: bool, shape: tuple[int, ...]) -> Any:
+    """Visible keys of each query row (`[rows]`), None where all are."""
+    if causal:
+        return np.clip(np.arange(1, shape[-2] + 1), 1, shape[-1])
+    if isinstance(mask, Signal):
+        return mask.mask
+    values = mask.values if isinstance(mask, Weight) else mask
+    if not isinstance(values, Tensor):
+        return None
+    valid = values if values.dtype == torch.bool else values.detach() > BLOCKED
+    return None if bool(valid.all()) else valid_keys(valid, shape)
+
+
+def _score_bias(call: Call, bias: Signal | Weight, shape: tuple[int, ...]) -> Tensor:
+    """A learned or computed bias of the scores (relative positions), the same for all samples.
+
+    Its entries for one query's keys, and for one key's queries, count as independent.
+    """
+    signal = call.signal(bias)
+    x = signal.value.masked_fill(signal.value < BLOCKED, 0.0)
+    free = max(P.moments(x).q - float(x.mean()) ** 2, 0.0)
+    y = P.gaussian(P.Moments(free, 0.0, free, 0.0), "bias", call.key)
+    missing = len(shape) - len(signal.shape)
+    lacking = [n for i, n in enumerate(shape) if i < missing or signal.shape[i - missing] == 1]
+    samples = shape[0] if missing > 0 or signal.shape[0] == 1 else 1
+    copies = math.prod(lacking) / max(1, samples)  # heads that share it
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        m = P.moments(g)
+        q = copies * samples * (m.q + (samples - 1) * max(m.s, 0.0))
+        return P.cotangent(P.Moments(q, 0.0, 0.0, 0.0), "to-bias", call.key)
+
+    return emit(y, (signal.x, back))
 
 
 def _tokens(signal: Signal) -> Signal:

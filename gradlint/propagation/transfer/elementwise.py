@@ -32,8 +32,8 @@ PAIRS = frozenset(
 )
 """Maps of several tensors (or of a tensor and numbers)."""
 
-BLOCKED = -1e4
-"""Additive masks hold minus infinity or a very large negative number where a key is hidden."""
+BLOCKED = -50.0
+"""Additive masks hold minus infinity or a large negative number (-100 in Swin) where a key is hidden."""
 
 
 def operands(call: Call, values: list[Any]) -> tuple[list[Any], Dims]:
@@ -84,9 +84,14 @@ def _ready(call: Call, signal: Signal, dims: Dims) -> Tensor:
 def _concrete(value: Tensor, dims: Dims) -> Any:
     if value.numel() == 1:
         return value.item() if value.dtype.is_floating_point else value.reshape(())
-    if count(dims, Role.KEY) > 1 and value.dtype.is_floating_point:
+    if _is_over_keys(dims) and value.dtype.is_floating_point:
         value = value.masked_fill(value < BLOCKED, 0.0)  # hidden keys are remembered as a mask, not added
     return spread(value, tuple(value.shape), dims, "shape", tuple(value.shape))
+
+
+def _is_over_keys(dims: Dims) -> bool:
+    """Attention scores, and the biases added to them: (batch, heads, queries, keys)."""
+    return count(dims, Role.KEY) > 1 or (len(dims) == 4 and count(dims[3:], Role.UNIT) <= 1)
 
 
 def _evaluate(call: Call, args: Any, kwargs: dict[str, Any]) -> Tensor:
@@ -144,7 +149,7 @@ def _profile(signals: list[Signal]) -> Profile | None:
 
 def _mask(call: Call, signals: list[Signal]) -> Any:
     """Valid keys per query row, where an additive mask of known values hides some."""
-    if not signals or not signals[0].count(Role.KEY) > 1:
+    if not signals or not _is_over_keys(signals[0].dims):
         return None
     for value in call.args:
         if isinstance(value, Tensor) and value.dtype.is_floating_point and value.dim() >= 2:

@@ -83,7 +83,8 @@ def expand(call: Call) -> Any:
     shape = call.shape
     padded = ((),) * (len(shape) - len(signal.dims)) + signal.dims
     before = (1,) * (len(shape) - len(signal.shape)) + signal.shape
-    fallback = default_dims(shape)
+    like = call.args[1] if call.op.op == "expand_as" and len(call.args) > 1 else None
+    fallback = like.dims if isinstance(like, Signal) else default_dims(shape)
     dims: list[D.Dim] = []
     added: list[D.Dim] = []
     again: list[D.Dim] = []
@@ -92,7 +93,7 @@ def expand(call: Call) -> Any:
             dims.append(old)
             continue
         role = usual[0].role if usual and had == 1 else (old[0].role if old else Role.POSITION)
-        if had == 1 and role is Role.UNIT and signal.count(Role.UNIT) > 1:
+        if had == 1 and role is Role.UNIT and signal.x.shape[1] > 1 and signal.count(Role.UNIT) > 1:
             role = Role.POSITION  # the units are in another dim
         copies = dim(n // max(1, had), role)
         (added if had == 1 else again).append(copies)
