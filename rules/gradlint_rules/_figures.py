@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 from gradlint.api import Flow, GraphView, NodeFlow, OpNode
 from gradlint_rules._operators import NORMS
@@ -48,7 +49,7 @@ class ChainFigures:
     @property
     def starvation(self) -> float:
         """Decades by which the worst-fed layer lies below a healthy one (0 where none is known)."""
-        return max((self._lack(layer) for layer in self.layers), default=0.0)
+        return max(self._lacks, default=0.0)
 
     @property
     def growth(self) -> float:
@@ -60,20 +61,28 @@ class ChainFigures:
     @property
     def hungriest(self) -> Layer | None:
         """The layer that lacks most."""
-        return max(self.layers, key=self._lack, default=None)
+        return self.layers[self._worst] if self.layers else None
 
     @property
     def richer(self) -> Layer | None:
         """The later layer beside which the hungriest is starved; None where it is starved beside the output itself."""
         worst = self.hungriest
-        if worst is None or self._lack(worst) <= self._healthy_low - worst.feed + 1e-9:
+        if worst is None or self._lacks[self._worst] <= self._healthy_low - worst.feed + 1e-9:
             return None
-        return max(self.layers[self.layers.index(worst) :], key=lambda layer: layer.shaken)
+        return max(self.layers[self._worst :], key=lambda layer: layer.shaken)
 
-    def _lack(self, layer: Layer) -> float:
-        """Decades below a healthy layer, or below the best-fed later one less what healthy models show there."""
-        later = max(other.shaken for other in self.layers[self.layers.index(layer) :])
-        return max(self._healthy_low - layer.feed, later - layer.feed - UNEVEN)
+    @cached_property
+    def _lacks(self) -> tuple[float, ...]:
+        """Of each layer the decades below a healthy one, or below the best-fed later one less what is usual there."""
+        later = list(accumulate((layer.shaken for layer in reversed(self.layers)), max))[::-1]
+        low = self._healthy_low if self.layers else 0.0
+        return tuple(
+            max(low - layer.feed, best - layer.feed - UNEVEN) for layer, best in zip(self.layers, later, strict=True)
+        )
+
+    @property
+    def _worst(self) -> int:
+        return max(range(len(self.layers)), key=self._lacks.__getitem__)
 
     @property
     def loudest(self) -> Layer | None:
