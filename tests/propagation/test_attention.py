@@ -55,6 +55,30 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.softmax(q @ k.mT, -1) @ v
 
 
+def cosine(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Swin V2: the angle between query and key, times a temperature."""
+    return F.softmax(10 * F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT, -1) @ v
+
+
+class Biased(Heads):
+    """A learned bias of each score by relative position, and windows whose halves do not see each other (-100)."""
+
+    def __init__(self, *, shifted: bool = False) -> None:
+        super().__init__(fused())
+        tokens = TOKENS[1]
+        self.table = nn.Embedding(2 * tokens - 1, self.heads)
+        steps = torch.arange(tokens)
+        self.steps = steps[:, None] - steps[None] + tokens - 1
+        halves = (steps[:, None] < tokens // 2) != (steps[None] < tokens // 2)
+        hidden = torch.zeros(tokens, tokens).masked_fill(halves, -100.0) if shifted else torch.zeros(())
+        self.mix = Op(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, self.biases() + hidden))
+
+    def biases(self) -> Tensor:
+        """(1, heads, queries, keys)"""
+        biases: Tensor = self.table(self.steps).permute(2, 0, 1)[None]
+        return biases
+
+
 def block(mix: Mix, **settings: Any) -> nn.Module:
     return Chain(dense(), nn.GELU(), Heads(mix, **settings), dense())
 
@@ -109,6 +133,14 @@ MODULES = (
         "MultiheadAttention without weights",
         lambda: Chain(dense(), nn.GELU(), multihead(need_weights=False), dense()),
         (TOKENS,),
+    ),
+    Case("cosine attention", lambda: block(cosine), (TOKENS,), within=0.06),
+    Case("relative position bias", lambda: Chain(dense(), nn.GELU(), Biased(), dense()), (TOKENS,), within=0.06),
+    Case(
+        "relative position bias, halves apart",
+        lambda: Chain(dense(), nn.GELU(), Biased(shifted=True), dense()),
+        (TOKENS,),
+        within=0.08,
     ),
     Case("attention on the input", lambda: Chain(Heads(fused())), (TOKENS,)),
     Case(

@@ -34,6 +34,13 @@ def behind_pool(name: str, layer: Any, **settings: Any) -> Case:
     )
 
 
+def inverted(activation: type[nn.Module]) -> Chain:
+    """A depthwise convolution between pointwise ones, each behind a norm (MobileNet)."""
+    depthwise = conv(padding=1, groups=WIDTH, bias=False)
+    first = nn.BatchNorm2d(WIDTH, affine=False)  # its scale would be divided out again: docs/known-deviations.md
+    return Chain(point(), first, activation(), depthwise, nn.BatchNorm2d(WIDTH), activation(), point())
+
+
 PLAIN = (
     *(
         alone(f"conv{axes}d {name}", axes, conv, **settings)
@@ -106,6 +113,14 @@ DEPTHWISE = (
             point(),
         ),
         (IMAGE,),
+    ),
+    Case("depthwise between norms", lambda: inverted(nn.ReLU6), (IMAGE,), seeds=6),
+    Case(
+        "depthwise between norms, pooled", lambda: Chain(inverted(nn.ReLU6), pooled()), (IMAGE,), within=0.05, seeds=6
+    ),
+    Case("depthwise, hard swish", lambda: inverted(nn.Hardswish), (IMAGE,), seeds=6),
+    Case(
+        "depthwise, hard swish, pooled", lambda: Chain(inverted(nn.Hardswish), pooled()), (IMAGE,), within=0.05, seeds=6
     ),
     Case(
         "depthwise, causal",
