@@ -76,7 +76,7 @@ def _expand(given: str, config: Config, stdin: tuple[str, str | bytes] | None) -
     elif path.is_dir() and path.suffix != ".py":
         yield from _walk(path, config)
     elif path.exists():
-        yield Job(_absolute(path), given) if path.is_file() else _not_regular(path)
+        yield _not_regular(path) if _is_stream(path) else Job(_absolute(path), given)
     else:
         yield _target(given)
 
@@ -88,7 +88,7 @@ def _target(given: str) -> Job | Skipped:
         return _missing(given)
     if Path(place).is_file():
         return Job(_absolute(Path(place)), place, names=(name,))
-    if Path(place).exists() and not Path(place).is_dir():
+    if _is_stream(Path(place)):
         return _not_regular(Path(place))
     if place.endswith(".py") or not all(part.isidentifier() for part in place.split(".")):
         return _missing(place)
@@ -125,6 +125,10 @@ def _missing(given: str) -> Skipped:
         f'did you mean "{parent / close}"?' if close else "name a file, a directory, file.py:Class or pkg.mod:Class"
     )
     return Skipped(given, 0, "", f'there is no file or directory "{given}"', remedy, fatal=True)
+
+
+def _is_stream(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _not_regular(path: Path) -> Skipped:

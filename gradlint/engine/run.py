@@ -100,7 +100,8 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
         raise UsageError(f'"{target}" is not one model', remedy="name it: file.py:Class")
     reading = read(jobs[0], config)
     for item in reading.skipped:
-        raise UsageError(f"{jobs[0].shown}: {item.reason}", remedy=item.remedy)
+        about = f"{item.name}: " if item.name else ""
+        raise UsageError(f"{jobs[0].shown}: {about}{item.reason}", remedy=item.remedy)
     if len(reading.targets) > 1:
         names = ", ".join(f"{jobs[0].shown}:{found.name}" for found in reading.targets)
         raise UsageError(f"{jobs[0].shown} holds {len(reading.targets)} models", remedy=f"name one of {names}")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradlint.building.describe import is_torch
 from gradlint.core.graph import Stray
 
 _DEEPEST = 3
@@ -20,14 +21,15 @@ _OWN_TABLES = frozenset(vars(nn.Module()))
 def find_strays(model: nn.Module) -> list[tuple[Stray, torch.Tensor]]:
     """Every trainable tensor that a plain container holds and no module of the model has registered.
 
-    Modules whose class says for itself what its parameters are, by an own `parameters`, are left out.
+    Left out are torch's own modules (fused recurrences keep a list of their weights), and modules whose class says for
+    itself what its parameters are, by an own `parameters`.
     """
     registered = {id(p) for p in nn.Module.parameters(model)}
     found: dict[int, tuple[Stray, torch.Tensor]] = {}
     if _speaks_for_itself(model):
         return []
     for owner, module in model.named_modules():
-        containers = {} if _speaks_for_itself(module) else vars(module)
+        containers = {} if _speaks_for_itself(module) or is_torch(module) else vars(module)
         for attribute, value in list(containers.items()):
             if attribute in _OWN_TABLES or not isinstance(value, _CONTAINERS):
                 continue
