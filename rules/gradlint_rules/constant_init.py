@@ -107,7 +107,7 @@ class ZeroHead(nn.Module):
             module=ctx.graph.nodes[nodes[0]].module,
             cause=Cause.INITIALISATION,
             predicted={"summary": summary, "layers": len(weights), "value": law.mean, "parameter": weights[0]},
-            remedies=(Remedy("nn.init.kaiming_normal_ (or PyTorch's default)", "units that differ"),),
+            remedies=(Remedy("nn.init.kaiming_normal_ (or PyTorch's default)", "gives units that differ"),),
             attributed=nodes,
             claim=Claim(kind, weights[0], subjects=tuple(weights), predicted=1.0, threshold=1.0),
         )

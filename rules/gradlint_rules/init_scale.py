@@ -124,7 +124,7 @@ class Equalised(nn.Module):
                 "layers": len(weights),
                 "parameter": parameter,
             },
-            remedies=(Remedy(f"std={rms / gain:.2g} instead of {rms:.2g}", "an output as large as the input"),),
+            remedies=(Remedy(f"std={rms / gain:.2g} instead of {rms:.2g}", "gives an output as large as the input"),),
             attributed=nodes,
             claim=Claim("activation-growth", worst, entering, math.log10(gain), math.log10(SCALE) / 2),
         )

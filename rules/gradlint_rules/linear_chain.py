@@ -117,7 +117,9 @@ class Separable(nn.Module):
                 "to": pair[1],
                 "elements": spare,
             },
-            remedies=(Remedy(f"an activation such as nn.ReLU after {names[0]}", "two layers that do more than one"),),
+            remedies=(
+                Remedy(f"an activation such as nn.ReLU after {names[0]}", "gives two layers that do more than one"),
+            ),
             attributed=(first.name, second.name),
             claim=Claim("affine-product", second.name, first.name, predicted=1.0, threshold=1.0),
         )

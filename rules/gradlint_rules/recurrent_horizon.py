@@ -132,7 +132,7 @@ def _remedies(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
     """Orthogonal recurrent weights, where they are predicted to help; gates, which training can open."""
     found = orthogonal_remedy(ctx, time)
     gates = "open its forget gates with a bias of 2 or more" if is_gated(ctx, time) else "nn.LSTM or nn.GRU instead"
-    return (*found, Remedy(gates, "a way through time that training can open"))
+    return (*found, Remedy(gates, "gives a way through time that training can open"))
 
 
 def _answers_each_step(ctx: RuleContext, time: TimeFlow) -> bool:

@@ -124,7 +124,7 @@ class Looped(nn.Module):
                 "elements": size,
             },
             remedies=(
-                Remedy(f"[{info.class_name}(…) for _ in range({count})]", f"{count * size} weights of their own"),
+                Remedy(f"[{info.class_name}(…) for _ in range({count})]", f"gives {count * size} weights of their own"),
             ),
             attributed=tuple(
                 n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in parameters

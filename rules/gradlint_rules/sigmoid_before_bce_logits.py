@@ -109,7 +109,7 @@ def train(x, y):
                 module=ctx.graph.nodes[ends[0]].module,
                 confidence=Confidence.HIGH if loss.model else Confidence.MEDIUM,
                 predicted={"summary": summary, "operator": op},
-                remedies=(Remedy(f"return the scores without {op}", "the loss's full range and gradient"),),
+                remedies=(Remedy(f"return the scores without {op}", "gives back the loss's full range and gradient"),),
                 attributed=ends[:1],
                 claim=Claim("bce-range", ends[0], squeezer, threshold=1.0),
             )

@@ -131,7 +131,9 @@ def train(x, y):
             module=ctx.graph.nodes[name].module,
             confidence=Confidence.HIGH if loss is None or loss.model else Confidence.MEDIUM,
             predicted={"summary": summary, "classes": shape[-1]},
-            remedies=(Remedy("return the logits, take the softmax only in prediction", "the loss's full gradient"),),
+            remedies=(
+                Remedy("return the logits, take the softmax only in prediction", "gives back the loss's full gradient"),
+            ),
             attributed=(name,),
             claim=Claim("loss-gradient-shrunk", name, before, threshold=0.2),
         )

@@ -125,7 +125,7 @@ class Registered(nn.Module):
                 "parameters": len(found),
                 "elements": elements,
             },
-            remedies=(Remedy(f"self.{first.attribute} = {instead}(…)", f"{elements} more weights that learn"),),
+            remedies=(Remedy(f"self.{first.attribute} = {instead}(…)", f"gives {elements} more weights that learn"),),
             claim=Claim(
                 "unregistered",
                 path,

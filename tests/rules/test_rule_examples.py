@@ -68,3 +68,10 @@ def test_the_pack_imports_only_the_public_api() -> None:
         imported = [n.module or "" for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.ImportFrom)]
         ours = {name for name in imported if name.split(".")[0] == "gradlint"}
         assert ours <= {"gradlint.api"}, file.name
+
+
+@pytest.mark.parametrize(("rule", "index"), INVALID, ids=_name)
+def test_remedies_say_what_they_leave_or_give(judge: Callable[..., Any], rule: type[Rule], index: int) -> None:
+    for finding in judge(rule.INVALID[index]).raw:
+        for remedy in finding.remedies:
+            assert remedy.predicted.startswith(("leaves ", "gives ")), f"{finding.code}: {remedy.predicted}"
