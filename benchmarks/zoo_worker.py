@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from scoring import in_double, parameters, rounding
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from gradlint import building, probe, registry
 from gradlint.config import Config
@@ -30,7 +32,7 @@ from gradlint.worker.stages import InternalError
 
 MEMORY = 12 * 2**30
 """Bytes that the process may take: more is a failure, and must not hurt the machine."""
-MEASURABLE = 150_000_000
+MEASURABLE = 1_000_000_000
 """Parameters up to which a model is run for real, in float64."""
 
 
@@ -112,13 +114,20 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
         model, fed = built.model, building.feed(built)
     else:
         fed = examined.fed
-    args, kwargs = in_double((fed.args, dict(fed.kwargs)))
+    args, kwargs = in_double(_few((fed.args, dict(fed.kwargs))))
     try:
         measured = parameters(probe.measure(model.double(), args, kwargs))
     except Exception as error:  # operators that know no float64
         print(f"{examined.target.path}: cannot be measured: {error}", file=sys.stderr)
         return []
     return [name for name in zero if (measured[name] or 0.0) <= rounding(measured)]
+
+
+def _few(inputs: Any, most: int = 2) -> Any:
+    """The first samples only: whether a gradient is zero does not depend on their number, memory does."""
+    tensors = [t for t in tree_leaves(inputs) if isinstance(t, Tensor) and t.dim()]
+    batch = max((t.shape[0] for t in tensors), default=0) if len({t.shape[0] for t in tensors}) == 1 else 0
+    return tree_map_only(Tensor, lambda t: t[:most] if t.dim() and t.shape[0] == batch else t, inputs)
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -140,10 +140,11 @@ def einsum(call: Call) -> Signal:
     summed = [c for c in first if c in second and c not in result]
     if not summed:
         raise NoRuleError(f"einsum {equation!r} sums over nothing")
-    if isinstance(given[1], Weight | Tensor) and isinstance(given[0], Signal):
-        return _einsum_weight(call, given[0], given[1], first, second, result, summed)
-    a, b = call.signal(given[0]), call.signal(given[1])
     batch = [c for c in first if c in second and c in result]
+    if isinstance(given[1], Weight) and isinstance(given[0], Signal) and not batch:
+        return _einsum_weight(call, given[0], given[1], first, second, result, summed)
+    a = call.signal(given[0], _like(given[0], first, given[1], second))
+    b = call.signal(given[1], _like(given[1], second, given[0], first))
     rows = [c for c in first if c not in second]
     columns = [c for c in second if c not in first]
     left = _permuted(a, first, batch, rows, summed)
@@ -162,6 +163,14 @@ def einsum(call: Call) -> Signal:
     return y.with_x(y.x, dims=tuple(names[c] for c in result), shape=call.shape)
 
 
+def _like(value: Any, letters: str, other: Any, others: str) -> Dims | None:
+    """Roles of the dims of a weight or constant: those of the other operand where it has the letter, else positions."""
+    if isinstance(value, Signal) or not isinstance(other, Signal):
+        return None
+    extents = zip(letters, value.shape, strict=True)
+    return tuple(other.dims[others.index(c)] if c in others else dim(n, Role.POSITION) for c, n in extents)
+
+
 def _dims_of(signal: Signal, letters: str, wanted: list[str]) -> list[Dim]:
     return [signal.dims[letters.index(c)] for c in wanted]
 
@@ -178,13 +187,10 @@ def _permuted(signal: Signal, letters: str, *groups: list[str]) -> Signal:
 
 
 def _einsum_weight(
-    call: Call, signal: Signal, weight: Weight | Tensor, first: str, second: str, result: str, summed: list[str]
+    call: Call, signal: Signal, weight: Weight, first: str, second: str, result: str, summed: list[str]
 ) -> Signal:
     """einsum with a parameter: a dense contraction over the shared letters."""
-    batch = [c for c in first if c in second and c in result]
     columns = [c for c in second if c not in first]
-    if batch or not isinstance(weight, Weight):
-        raise NoRuleError("einsum with a weight per batch element")
     keep = [c for c in first if c not in summed]
     flat = _permuted(signal, first, [], keep, summed)
     flat = flat.with_x(
