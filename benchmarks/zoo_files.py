@@ -18,7 +18,9 @@ class Variant(StrEnum):
 
 DEFECTS = (Variant.SATURATED, Variant.SCALE, Variant.SEVERED)
 FOUND_BY = {
-    Variant.SATURATED: frozenset(["GL101"]),
+    Variant.SATURATED: frozenset(
+        ["GL101", "GL107"]
+    ),  # where a norm lifts the gradient, no signal is left to learn from
     Variant.SCALE: frozenset(["GL106", "GL201", "GL202", "GL302", "GL303"]),
     Variant.SEVERED: frozenset(["GL503", "GL504"]),
 }

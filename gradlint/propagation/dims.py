@@ -133,3 +133,18 @@ def with_role(dims: Dims, index: int, extent: int) -> Dims:
     old = dims[index]
     role = old[0].role if old else Role.UNIT
     return (*dims[:index], dim(extent, role), *dims[index + 1 :])
+
+
+def resized(dims: Dims, shape: tuple[int, ...]) -> Dims:
+    """The same roles for other extents."""
+    return tuple(
+        d if math.prod(f.size for f in d) == n else dim(n, d[0].role if d else Role.UNIT)
+        for d, n in zip(dims, shape, strict=True)
+    )
+
+
+def aligned(dims: Dims | None, shape: tuple[int, ...]) -> Dims:
+    """Roles of a tensor that is broadcast against one with the roles `dims`, aligned right; the usual ones without."""
+    if dims is None or len(shape) > len(dims):
+        return default_dims(shape)
+    return resized(dims[len(dims) - len(shape) :], shape)

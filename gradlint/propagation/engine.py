@@ -15,7 +15,7 @@ from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all
-from gradlint.propagation.dims import Dims, Role, default_dims, dim
+from gradlint.propagation.dims import Dims, aligned, default_dims, resized
 from gradlint.propagation.inputs import free_signal
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
@@ -89,7 +89,7 @@ class Propagation:
     def _input(self, node: fx.Node) -> Any:
         meta = node.meta["val"]
         example = node.meta.get("example")
-        if meta.dtype.is_floating_point:
+        if meta.dtype.is_floating_point or meta.dtype.is_complex:
             return free_signal(tuple(meta.shape), "input", node.name, self.seed)
         if isinstance(example, Tensor) and type(example) is Tensor:
             return example
@@ -142,6 +142,8 @@ class Propagation:
             other = self.editor.instead(call)
             if other is not None:
                 return self.editor.after(call, other)
+        if _is_complex(call.node) or any(map(_is_complex, call.node.all_input_nodes)):
+            raise NoRuleError("complex numbers are not followed")
         rule = self.rules.get(call.op.op)
         meta = call.node.meta.get("val")
         ids = any(isinstance(a, Ids) for a in call.args)
@@ -184,8 +186,10 @@ class Propagation:
         return None
 
     def _derived(self, values: Tensor, source: Weight) -> Any:
-        if not values.dtype.is_floating_point:
+        if not values.dtype.is_floating_point and not values.dtype.is_complex:
             return values.detach()
+        if values.dtype.is_complex:
+            raise NoRuleError("complex numbers are not followed")
         flat = values.detach().to(P.DTYPE).reshape(-1)
         return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned and values.requires_grad)
 
@@ -203,15 +207,15 @@ class Propagation:
         if not isinstance(meta, TensorMeta):
             return None
         shape = tuple(meta.shape)
-        if not meta.dtype.is_floating_point:
+        if not meta.dtype.is_floating_point and not meta.dtype.is_complex:
             return Ids(shape)
         if not signals:
             return free_signal(shape, "unknown", key, self.seed)
         first = signals[0]
-        ratio = max(1, _numel(shape)) / max(1, _numel(first.shape))
+        ratio = max(1, math.prod(shape)) / max(1, math.prod(first.shape))
         x = emit(first.value, (first.x, mapped(lambda m: m.times(ratio), "unknown", key)))
         dims = first.dims if len(shape) == len(first.shape) else default_dims(shape)
-        return Signal(x, shape, _resized(dims, shape))
+        return Signal(x, shape, resized(dims, shape))
 
     # ---- values
 
@@ -221,7 +225,7 @@ class Propagation:
             return value
         if isinstance(value, Weight):
             shape = value.shape
-            roles = _aligned(dims, shape)
+            roles = aligned(dims, shape)
             if value.values is not None:
                 x = spread(value.values, shape, dims or roles, "shape", shape)
             else:
@@ -233,7 +237,7 @@ class Propagation:
             return Signal(x, shape, roles)
         if isinstance(value, Tensor):
             shape = tuple(value.shape)
-            roles = _aligned(dims, shape)
+            roles = aligned(dims, shape)
             x = spread(value, shape, dims or roles, "shape", shape)
             if x.is_floating_point():  # or nothing would be sent back to the weight that reads it
                 x = x.clone().requires_grad_()
@@ -279,22 +283,6 @@ def _is_abstract(value: Any) -> bool:
     return isinstance(value, Signal | Weight | Ids)
 
 
-def _numel(shape: tuple[int, ...]) -> int:
-    total = 1
-    for extent in shape:
-        total *= extent
-    return total
-
-
-def _resized(dims: Dims, shape: tuple[int, ...]) -> Dims:
-    return tuple(
-        d if _numel(tuple(f.size for f in d)) == n else dim(n, d[0].role if d else Role.UNIT)
-        for d, n in zip(dims, shape, strict=True)
-    )
-
-
-def _aligned(dims: Dims | None, shape: tuple[int, ...]) -> Dims:
-    if dims is None:
-        return default_dims(shape)
-    tail = dims[len(dims) - len(shape) :] if len(shape) <= len(dims) else default_dims(shape)
-    return _resized(tail, shape) if len(tail) == len(shape) else default_dims(shape)
+def _is_complex(node: fx.Node) -> bool:
+    meta = node.meta.get("val")
+    return isinstance(meta, TensorMeta) and meta.dtype.is_complex

@@ -215,7 +215,7 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
         math.sqrt(w) if n <= 1e-12 * top and w > 1e-12 * max(want) else 0.0 for w, n in zip(want, now, strict=True)
     ]
     if any(lacking) and x.shape[1] > 1:
-        y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key))
+        y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key)[:, : x.shape[1]])
     return y
 
 
@@ -246,6 +246,8 @@ def rms(x: Tensor) -> float:
     """Root mean square over replicas and units, safe against under- and overflow."""
     if not x.numel():
         return 0.0
+    if x.is_complex():
+        return math.sqrt(2) * rms(torch.view_as_real(x))
     norm = float(torch.linalg.vector_norm(x, dtype=DTYPE)) / math.sqrt(x.numel())
     if 1e-140 < norm < 1e140 or (norm == 0.0 and not bool(x.any())):
         return norm

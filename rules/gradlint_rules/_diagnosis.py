@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gradlint.api import Edit, Flow, RuleContext
+from gradlint_rules._collapse import separation
 from gradlint_rules._figures import ChainFigures, Loss, chain_figures
 from gradlint_rules._paths import Skeleton, skeleton, weights_of
 from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
@@ -92,6 +93,8 @@ def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diag
     extent = trouble(figures)
     drifts = not starved and extent >= DRIFT and abs(_drift(ctx, figures)) >= DRIFT and not has_norm(bones, bones.order)
     saturated = starved and _saturated(figures)
+    if not starved and figures.is_trunk and _is_collapse(ctx, bones):
+        return None
     if not (saturated or drifts or extent >= (limit_of(ctx) if starved else EXPLODED)):
         return None
     sign = 1.0 if starved else -1.0
@@ -105,6 +108,15 @@ def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diag
     blamed = _nodes(figures, "layer", "activation", "saturating", "residual", "branches", "norm")
     blamed = _dearest(figures, sign) if why is Why.UNCLEAR else blamed
     return Diagnosis(bones, figures, why, starved, blamed, extent, cure)
+
+
+def _is_collapse(ctx: RuleContext, bones: Skeleton) -> bool:
+    """Whether what explodes is a norm that divides by the little that distinguishes samples: GL107 says so."""
+    found = separation(ctx, bones)
+    if found is None or not found.is_final:
+        return False
+    ctx.near_miss(f"the gradient grows because {found.nodes[-1]} leaves no difference between inputs (GL107)")
+    return True
 
 
 def _structural(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> tuple[Why, Edit | None]:

@@ -1,14 +1,14 @@
 """GL107: two different inputs become indistinguishable on their way through the model."""
 
-import math
 from collections.abc import Iterable
 
-from gradlint.api import Cause, Claim, Finding, Rule, RuleContext, Severity
+from gradlint.api import Cause, Claim, Edit, Finding, Rule, RuleContext, Severity
+from gradlint_rules._collapse import Separation, separation
 from gradlint_rules._figures import chain_figures
-from gradlint_rules._paths import Skeleton, before_pooling, is_layer, skeleton
+from gradlint_rules._paths import Skeleton, is_layer, skeleton
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._wording import counted, number, sites_of
-from gradlint_rules.thresholds import COLLAPSE_DRIFT, COLLAPSED, COLLAPSED_FOR_ALL
+from gradlint_rules.thresholds import COLLAPSED, SATURATING_RUN
 
 
 class SignalCollapse(Rule):
@@ -87,54 +87,50 @@ class Unbiased(nn.Module):
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
         """At most one finding per model."""
         bones = skeleton(ctx.graph)
-        path = before_pooling(bones)
-        spread = {name: 1 - c for name in path for c in [_correlation(ctx, name)] if c is not None}
-        if len(spread) < 2:
+        found = separation(ctx, bones)
+        if found is None:
             return
-        first, last = next(iter(spread.values())), list(spread.values())[-1]
-        least = min(spread, key=lambda name: spread[name])
-        if spread[least] <= COLLAPSED_FOR_ALL:  # nothing is left in float32 that a later norm could pull apart
-            last = spread[least]
-            spread = {name: spread[name] for name in list(spread)[: list(spread).index(least) + 1]}
-        fallen = math.log10(max(first, 1e-16) / max(last, 1e-16))
-        if last > COLLAPSED or fallen < COLLAPSE_DRIFT:
-            ctx.near_miss(
-                f"1 − correlation of two inputs is {number(last)} at the last layer (limit {number(COLLAPSED)})"
-            )
+        if not found.has_collapsed:
+            left = number(found.last)
+            ctx.near_miss(f"1 − correlation of two inputs is {left} at the last layer (limit {number(COLLAPSED)})")
             return
-        yield self._finding(ctx, bones, tuple(spread), first, last)
+        yield self._finding(ctx, bones, found)
 
-    def _finding(self, ctx: RuleContext, bones: Skeleton, path: tuple[str, ...], first: float, last: float) -> Finding:
+    def _finding(self, ctx: RuleContext, bones: Skeleton, found: Separation) -> Finding:
+        path, last = found.nodes, found.last
         layers = [name for name in path if is_layer(ctx.graph, ctx.graph.nodes[name])]
         figures = chain_figures(bones, bones.trunk, ctx.flow)
-        after = ctx.what_if(norm_edit(bones, figures))
-        hopeless = last <= COLLAPSED_FOR_ALL
-        left = 1 - c if after is not None and (c := after.nodes[path[-1]].sample_correlation) is not None else None
-        better = left is not None and left > last
-        note = (
-            (f"with normalisation {number(left)} of the variance would still tell two inputs apart",) if better else ()
-        )
+        bounded = [loss.node for loss in figures.of("saturating") if loss.node in path]
+        is_bounded = len(bounded) >= SATURATING_RUN and bool(layers)
+        faded = f"1 − correlation of two inputs {number(found.first)} at {path[0]} → {number(last)} at {path[-1]}"
+        what = f"{counted(len(bounded), 'bounded function')} in a row" if is_bounded else counted(len(layers), "layer")
         return Finding(
             code=self.code,
             name=self.name,
-            severity=Severity.ERROR if hopeless else Severity.WARNING,
-            message=f"after {counted(len(layers), 'layer')} two different inputs can no longer be told apart",
-            sites=sites_of(ctx, layers or path[-1:], "what distinguishes two inputs fades here"),
+            severity=Severity.ERROR if found.is_final else Severity.WARNING,
+            message=f"after {what} two different inputs can no longer be told apart",
+            sites=sites_of(
+                ctx, (bounded if is_bounded else layers) or path[-1:], "what distinguishes two inputs fades here"
+            ),
             module=ctx.graph.nodes[path[-1]].module,
-            cause=Cause.FLOW,
+            cause=Cause.SATURATION if is_bounded else Cause.FLOW,
             predicted={
-                "summary": f"1 − correlation of two inputs {number(first)} at {path[0]} → {number(last)} at {path[-1]}",
-                "first": first,
+                "summary": faded,
+                "first": found.first,
                 "last": last,
                 "correlation": 1 - last,
                 "to": path[-1],
             },
             attributed=path,
             claim=Claim("sample-correlation", path[-1], predicted=1 - last, threshold=1 - 10 * COLLAPSED),
-            notes=note,
+            notes=_with_norm(ctx, norm_edit(bones, figures), path[-1], last),
         )
 
 
-def _correlation(ctx: RuleContext, name: str) -> float | None:
-    flow = ctx.flow.nodes.get(name)
-    return flow.sample_correlation if flow is not None and flow.known else None
+def _with_norm(ctx: RuleContext, norm: Edit, node: str, last: float) -> tuple[str, ...]:
+    """What normalisation would leave."""
+    after = ctx.what_if(norm)
+    left = 1 - c if after is not None and (c := after.nodes[node].sample_correlation) is not None else None
+    if left is None or left <= last:
+        return ()
+    return (f"with normalisation {number(left)} of the variance would still tell two inputs apart",)

@@ -293,7 +293,7 @@ class Net(nn.Module):
         ),
         (
             "z = torch.fft.fft(self.fc(x)); z = z * z + z.exp() * z; return z.abs()",
-            "complex numbers are not followed (mul, exp, add, abs)",
+            "complex numbers are not followed (fft_fft, mul, exp, add, abs)",
             "it computes with complex numbers",
         ),
         (
