@@ -142,7 +142,7 @@ class Propagation:
             other = self.editor.instead(call)
             if other is not None:
                 return self.editor.after(call, other)
-        if _is_complex(call.node) or any(map(_is_complex, call.node.all_input_nodes)):
+        if is_complex(call.node) or any(map(is_complex, call.node.all_input_nodes)):
             raise NoRuleError("complex numbers are not followed")
         rule = self.rules.get(call.op.op)
         meta = call.node.meta.get("val")
@@ -283,6 +283,7 @@ def _is_abstract(value: Any) -> bool:
     return isinstance(value, Signal | Weight | Ids)
 
 
-def _is_complex(node: fx.Node) -> bool:
+def is_complex(node: fx.Node) -> bool:
+    """Whether a node holds complex numbers."""
     meta = node.meta.get("val")
     return isinstance(meta, TensorMeta) and meta.dtype.is_complex

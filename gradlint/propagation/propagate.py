@@ -9,7 +9,7 @@ from gradlint.building.built import ParameterValues
 from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.propagation import particles as P
-from gradlint.propagation.engine import Propagation
+from gradlint.propagation.engine import Propagation, is_complex
 from gradlint.propagation.inputs import alike
 from gradlint.propagation.result import build_flow
 from gradlint.propagation.scans import unrolled_scans
@@ -57,7 +57,7 @@ def _backward(run: Propagation) -> None:
     cotangents: list[Tensor] = []
     for node in _outputs(run):
         signal = run.environment.get(node)
-        if isinstance(signal, Signal) and signal.x.requires_grad:
+        if isinstance(signal, Signal) and signal.x.requires_grad and not is_complex(node):
             tensors.append(signal.x)
             full = P.cotangent(alike(signal.dims), "output", node.name)
             single = modes(alike(signal.dims), "output", node.name)
