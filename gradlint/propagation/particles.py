@@ -206,7 +206,24 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
 
     Where the particles lack an eigen-direction that the target has, fresh noise keyed by `key` fills it.
     """
-    now = (current or moments(x)).eigenvalues()
+    y, lacking = _reshaped(x, target, current or moments(x))
+    if any(lacking) and x.shape[1] > 1:
+        y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key)[:, : x.shape[1]])
+    return y
+
+
+def reshape_cotangent(g: Tensor, target: Moments, *key: object, current: Moments | None = None) -> Tensor:
+    """`reshape_moments` for cotangents: what fills a lacking direction is a cotangent too (see `columns`)."""
+    y, lacking = _reshaped(g, target, current or moments(g))
+    if any(lacking) and g.shape[1] > 1:
+        a, b, c, d = (v * v for v in lacking)
+        y = y + cotangent(Moments.from_eigenvalues(a, b, c, d), *key)[:, : g.shape[1]]
+    return y
+
+
+def _reshaped(x: Tensor, target: Moments, current: Moments) -> tuple[Tensor, list[float]]:
+    """What can be had by scaling eigen-directions, and the roots of the eigenvalues that cannot."""
+    now = current.eigenvalues()
     want = [max(v, 0.0) for v in target.eigenvalues()]
     top = max(max(now), 1e-300)
     gains = [math.sqrt(w / n) if n > 1e-12 * top else 0.0 for w, n in zip(want, now, strict=True)]
@@ -214,9 +231,7 @@ def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments |
     lacking = [
         math.sqrt(w) if n <= 1e-12 * top and w > 1e-12 * max(want) else 0.0 for w, n in zip(want, now, strict=True)
     ]
-    if any(lacking) and x.shape[1] > 1:
-        y = y + HADAMARD.T @ (torch.tensor(lacking, dtype=DTYPE)[:, None] * normal(*key)[:, : x.shape[1]])
-    return y
+    return y, lacking
 
 
 def batch_eigenvalues(m: Moments, samples: int, positions: int) -> tuple[float, float, float, float]:

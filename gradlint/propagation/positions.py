@@ -80,6 +80,28 @@ def map_positions(signal: Signal, a: PositionMap, shape: tuple[int, ...], dims: 
     return Signal(y, shape, dims, free=False)
 
 
+SWAPPED = [1, 0, 3, 2]
+"""Replicas with their two positions exchanged."""
+
+
+def some_positions(
+    signal: Signal, a: PositionMap, chosen: range | int, shape: tuple[int, ...], dims: Dims, *key: object
+) -> Signal:
+    """Part of the positions, `a` being their selection.
+
+    Another part is seen at the other replica position: `x[:, 1:] - x[:, :-1]` takes the difference of two positions.
+    """
+    first = chosen if isinstance(chosen, int) else chosen.start
+    back = mapped(a.transposed, "map-back", *key)
+    if a.n_out == 1:
+        k = first % 2
+        return Signal(emit(signal.value[[k, k, 2 + k, 2 + k]], (signal.x, back)), shape, dims)
+    if first == 0:
+        return Signal(emit(signal.value, (signal.x, back)), shape, dims)
+    swapped = (signal.x, lambda g, scale: back(g, scale)[SWAPPED])
+    return Signal(emit(signal.value[SWAPPED], swapped), shape, dims)
+
+
 def _row_means(mean: Tensor) -> Tensor:
     """`[R, 1]` with the two positions of each sample averaged."""
     pair = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1)

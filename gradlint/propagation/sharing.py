@@ -39,7 +39,7 @@ class _Fork(torch.autograd.Function):
         want = parts[0]
         for m in parts[1:]:
             want = want.plus(m)
-        return P.reshape_moments(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
+        return P.reshape_cotangent(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
 
 
 def settled(y: Tensor, a: Tensor, b: Tensor, *key: object) -> Tensor:
@@ -112,7 +112,7 @@ def _sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ..
         alike, apart = _pair_eigenvalues(m.q + (samples - 1) * m.s, m.p + (samples - 1) * m.o, m.q, samples)
         own, other = samples * (alike + apart) / 2, samples * (alike - apart) / 2
         total = P.Moments(own, other, own, other)
-    return P.reshape_moments(g, total, "shared", *key, current=m)
+    return P.reshape_cotangent(g, total, "shared", *key, current=m)
 
 
 def _pair_eigenvalues(same: float, other: float, q: float, n: int) -> tuple[float, float]:

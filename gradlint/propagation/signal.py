@@ -123,7 +123,7 @@ def mapped(change: Callable[[P.Moments], P.Moments], *key: object) -> Back:
 
     def back(g: Tensor, scale: float) -> Tensor:
         now = P.moments(g)
-        return P.reshape_moments(g, change(now), *key, current=now)
+        return P.reshape_cotangent(g, change(now), *key, current=now)
 
     return back
 

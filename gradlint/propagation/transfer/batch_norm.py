@@ -129,7 +129,7 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
         before = P.moments(evened)
         for index, statistics in pieces:
             left = statistics.backward(now).minus(more.times(statistics.inverse_variance)).times(before.q / now.q)
-            whole_map = P.reshape_moments(evened, left, "bn-back", call.key, current=before)
+            whole_map = P.reshape_cotangent(evened, left, "bn-back", call.key, current=before)
             out[:, index] = whole_map[:, index]
         return out
 

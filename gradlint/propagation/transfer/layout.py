@@ -10,7 +10,7 @@ from gradlint.propagation import dims as D
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
-from gradlint.propagation.positions import PositionMap, map_positions
+from gradlint.propagation.positions import PositionMap, some_positions
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit, mapped
 
@@ -154,7 +154,7 @@ def take(call: Call, signal: Signal, axis: int, chosen: range | int, name: objec
         return _taken_freely(signal, dims, shape, m / n, name)
     if role is Role.POSITION:
         a = PositionMap.selection(m, n, max(1, signal.count(Role.POSITION) // n))
-        return map_positions(signal, a, shape, dims, call.key, name)
+        return some_positions(signal, a, chosen, shape, dims, call.key, name)
     ratio = math.sqrt(m / n)
     if role is Role.SAMPLE or signal.x.shape[1] == 1:
         return Signal(emit(signal.value, (signal.x, lambda g, scale: g * ratio)), shape, dims)

@@ -134,7 +134,7 @@ def _group(call: Call, signal: Signal, units: int, eps: float) -> Signal:
 
     def back(g: Tensor, scale: float) -> Tensor:
         now = P.moments(g)
-        return P.reshape_moments(g, ahead(now).times(left), "gn-back", call.key, current=now)
+        return P.reshape_cotangent(g, ahead(now).times(left), "gn-back", call.key, current=now)
 
     y = P.reshape_moments(around, ahead(c), "gn", call.key, current=c)
     return Signal(emit(y, (signal.x, back)), call.shape, signal.dims)
