@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.dims import Dims, Role, count
+from gradlint.propagation.kinship import Kinship
 
 Back = Callable[[Tensor, float], Tensor]
 """Cotangent `[R, U]` of a result, divided by `scale`, and that scale → cotangent of one operand (also divided)."""
@@ -57,6 +58,10 @@ class Signal:
     """How the units' means lie on the map (`profiles.UnitMeans`), straight behind a convolution."""
     varied: Tensor | None = None
     """`[U]` variance of each unit relative to the mean, where rows of a weight differ in energy."""
+    kinship: Kinship | None = None
+    """How alike the units of a map are; None where it is not followed."""
+    beyond: float = 0.0
+    """Tr Σ²/(Tr Σ)² of what a contraction has read, beyond that of independent features (see `kinship`)."""
     offset: Tensor | None = None
     """`[U]` mean of each unit over samples and positions, where a contraction has given it (row sums and bias)."""
 

@@ -28,4 +28,4 @@ def affine(call: Call, signal: Signal, weight: object, bias: object, over: Dims 
         else:
             z = call.signal(operand, signal.dims).x
         y = y * z if multiply else y + z
-    return Signal(y, call.shape, signal.dims, dense=signal.dense, profile=signal.profile)
+    return Signal(y, call.shape, signal.dims, dense=signal.dense, profile=signal.profile, kinship=signal.kinship)

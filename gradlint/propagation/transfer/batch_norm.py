@@ -120,6 +120,7 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
         y[:, index] = P.reshape_moments(around, statistics.forward(), "bn", call.key)[:, : index.numel()]
         pieces.append((index, statistics))
     excess = _projection_excess(y, samples, positions)
+    wider = 1 / (1 - min(2 * signal.beyond, 0.5))
 
     def back(g: Tensor, scale: float) -> Tensor:
         out = torch.zeros_like(g)
@@ -128,14 +129,16 @@ def plain_batch_norm(call: Call, signal: Signal, eps: float = 1e-5) -> Signal:
         evened = g / uneven  # first, so that what the norm takes out is out exactly
         before = P.moments(evened)
         for index, statistics in pieces:
-            left = statistics.backward(now).minus(more.times(statistics.inverse_variance)).times(before.q / now.q)
+            left = (
+                statistics.backward(now).minus(more.times(statistics.inverse_variance)).times(wider * before.q / now.q)
+            )
             whole_map = P.reshape_cotangent(evened, left, "bn-back", call.key, current=before)
             out[:, index] = whole_map[:, index]
         return out
 
     whole_moments = P.moments(signal.value - signal.value.mean(1, keepdim=True))
     profile = normalised(signal.profile, whole_moments.q, whole_moments.o, signal.means)
-    return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims, profile=profile)
+    return Signal(emit(y, (signal.x, back)), signal.shape, signal.dims, profile=profile, kinship=signal.kinship)
 
 
 def _projection_excess(y: Tensor, samples: int, positions: int) -> Callable[[Tensor, P.Moments], P.Moments]:

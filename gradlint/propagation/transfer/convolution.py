@@ -5,8 +5,10 @@ import math
 import torch
 from torch import Tensor
 
+from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dim, Dims, Role, dim, image_dims
+from gradlint.propagation.kinship import Kinship, border
 from gradlint.propagation.profiles import unit_means
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.contraction import (
@@ -20,10 +22,26 @@ from gradlint.propagation.transfer.depthwise import depthwise
 from gradlint.propagation.weights import Weight, rows
 
 
+def valid_taps(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> Tensor:
+    """`[out, k]` 1.0 where a tap of one axis meets the input."""
+    at = torch.arange(out)[:, None] * stride - pad + torch.arange(k)[None] * dilation
+    return ((at >= 0) & (at < n)).to(P.DTYPE)
+
+
 def valid_outputs(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> Tensor:
     """`[k]` for each tap of one axis the number of outputs at which it meets the input."""
-    at = torch.arange(out)[:, None] * stride - pad + torch.arange(k)[None] * dilation
-    return ((at >= 0) & (at < n)).sum(0)
+    return valid_taps(n, k, stride, pad, dilation, out).sum(0).long()
+
+
+def _mean_and_variance(signal: Signal) -> tuple[float, float]:
+    """Square of the mean of all units, variance of a unit over samples and positions."""
+    x = signal.value
+    m = P.centred(x)
+    return float(x.mean(1).square().mean()), max(m.q - m.o, 0.0)
+
+
+MANY_TAPS = 400
+"""Up to so many taps are told apart at borders (a matrix over pairs of them)."""
 
 
 def per_axis(value: object, axes: int, default: int) -> list[int]:
@@ -62,13 +80,20 @@ def convolution(axes: int) -> Transfer:
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
         matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
+        kin = signal.kinship or Kinship.none(signal.shape[1], axes)
+        beyond = 0.0
         if weight.shape[1] == 1 and groups > 1:
             y = depthwise(call, signal, weight, matrix, dims, taps)
+            kin = kin.each_alone(list(kernel), stride, dilation)
         else:
             y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
+            beyond, kin = kin.contracted(out, list(kernel), stride, dilation)
+            meets = [valid_taps(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
+            beyond += border(meets, *_mean_and_variance(signal)) if math.prod(kernel) <= MANY_TAPS else 0.0
         profiles = call.run.profiles
         profile = profiles.ahead(call.node, signal.profile)
-        y = y.with_x(y.x, profile=profile, means=unit_means(profiles, call.node))
+        means = unit_means(profiles, call.node)
+        y = y.with_x(y.x, profile=profile, means=means, kinship=kin, beyond=beyond * groups)
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
 from gradlint.propagation.dims import Dims, Role, count, default_dims
+from gradlint.propagation.kinship import Kinship, summed
 from gradlint.propagation.profiles import Profile, mixed
 from gradlint.propagation.sharing import settled, shared
 from gradlint.propagation.signal import Signal
@@ -137,7 +138,30 @@ def elementwise(call: Call) -> Signal:
         parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,
         profile=_profile(signals),
+        kinship=_kinship(call, signals, y.detach()),
     )
+
+
+def _kinship(call: Call, signals: list[Signal], y: Tensor) -> Kinship | None:
+    """Of a sum by variances; of a map of one signal by its linear part."""
+    known = [(s.kinship, _variance(s.value)) for s in signals if s.kinship is not None]
+    if not known or len(known) < len(signals):
+        return None
+    if len(signals) > 1:
+        return summed(known) if call.op.op in ("add", "sub") else None
+    kin, variance = known[0]
+    x = signals[0].value
+    if y.shape != x.shape or variance <= 0:
+        return kin
+    slope = float(((x - x.mean()) * y).mean()) / float((x - x.mean()).square().mean())
+    left = slope**2 * variance / max(_variance(y), 1e-300)
+    return kin.times(min(left, 1.0) ** 2)
+
+
+def _variance(x: Tensor) -> float:
+    """Over samples and positions, averaged over units."""
+    m = P.moments(x)
+    return max(m.q - m.o, 0.0)
 
 
 def _profile(signals: list[Signal]) -> Profile | None:

@@ -51,7 +51,8 @@ def average_pool(axes: int) -> Transfer:
         n, o = signal.shape[-axes:], call.shape[-axes:]
         a = [window_matrix(n[i], o[i], kernel[i], stride[i], pad[i], count_pad=count_pad) for i in range(axes)]
         y = map_positions(signal, PositionMap.of(a), call.shape, _resized(signal, call.shape, axes), call.key)
-        return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
+        kin = signal.kinship.pooled(kernel, stride) if signal.kinship is not None else None
+        return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile), kinship=kin)
 
     return rule
 
@@ -143,7 +144,11 @@ def max_pool(axes: int) -> Transfer:
     def rule(call: Call) -> Any:
         signal = _map(call, axes)
         kernel = per_axis(call.arg(1, "kernel_size"), axes, 1)
-        return _with_indices(call, _maximum(call, signal, math.prod(kernel), axes))
+        given = call.arg(2, "stride")
+        stride = kernel if given is None or given in ((), []) else per_axis(given, axes, 1)
+        y = _maximum(call, signal, math.prod(kernel), axes)
+        kin = signal.kinship.pooled(kernel, stride) if signal.kinship is not None else None
+        return _with_indices(call, y.with_x(y.x, kinship=kin))
 
     return rule
 
