@@ -30,7 +30,7 @@ from gradlint.worker.analysis import Examined
 from gradlint.worker.messages import Settings
 from gradlint.worker.stages import InternalError
 
-MEMORY = 12 * 2**30
+MEMORY = 20 * 2**30
 """Bytes that the process may take: more is a failure, and must not hurt the machine."""
 MEASURABLE = 1_000_000_000
 """Parameters up to which a model is run for real, in float64."""
@@ -114,6 +114,8 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
         model, fed = built.model, building.feed(built)
     else:
         fed = examined.fed
+    for place, (name, parameter) in enumerate(model.named_parameters()):  # the others' gradients only cost memory
+        parameter.requires_grad_(name in zero or place % 8 == 0)
     args, kwargs = in_double(_few((fed.args, dict(fed.kwargs))))
     try:
         measured = parameters(probe.measure(model.double(), args, kwargs))

@@ -173,9 +173,10 @@ class Propagation:
     def _fold(self, call: Call) -> Any:
         """Something computed from parameters alone: keep real values real, laws as far as they go."""
         weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract) if isinstance(v, Weight)]
-        if all(w.values is not None for w in weights):
+        known = all(w.values is not None for w in weights)
+        if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
             given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
-            args, kwargs = tree_map(_copied_values, given, is_leaf=_is_abstract)
+            args, kwargs = tree_map(self._copied_values, given, is_leaf=_is_abstract)
             with torch.set_grad_enabled(call.op.grad_enabled):
                 out = call.node.target(*args, **kwargs)  # type: ignore[operator]
             return tree_map(lambda v: self._derived(v, weights[0]) if isinstance(v, Tensor) else v, out)
@@ -184,6 +185,18 @@ class Propagation:
         if call.op.op == "unpack":
             return call.args[0]
         return None
+
+    def _copied_values(self, value: Any) -> Any:
+        """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+        if not isinstance(value, Weight):
+            return value
+        if value.values is not None:
+            return value.values.clone()
+        leaf = self.leaves.get(value.name)
+        if leaf is None:
+            at = torch.randint(0, value.sample.numel(), value.shape, generator=P.generator("drawn", value.name))
+            leaf = self.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
+        return leaf.clone()
 
     def _derived(self, values: Tensor, source: Weight) -> Any:
         if not values.dtype.is_floating_point and not values.dtype.is_complex:
@@ -257,6 +270,9 @@ class Propagation:
         self.energies[weight.name] = math.hypot(before, rms)
 
 
+DRAWN_AT_MOST = 1 << 24
+"""Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
+
 LOOKUPS = frozenset(["embedding", "embedding_bag"])
 """Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
 
@@ -272,11 +288,6 @@ _MISFITS = (
     ZeroDivisionError,
 )
 """What a transfer rule raises on arguments that it was not written for: the node is named unknown, with the reason."""
-
-
-def _copied_values(value: Any) -> Any:
-    """A weight's values (a copy: the operator may write in place)."""
-    return value.values.clone() if isinstance(value, Weight) and value.values is not None else value
 
 
 def _is_abstract(value: Any) -> bool:

@@ -9,11 +9,11 @@ from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from gradlint.building.shape_rules import grouped_mm
+from gradlint.building.unread import GUARDED, is_unread, usual_answer
 from gradlint.core.graph import Guess, ModuleCall, Origin
 from gradlint.tracing import names, targets
 from gradlint.tracing.dropout import DROPOUTS, undropped
 from gradlint.tracing.frames import user_frames
-from gradlint.tracing.guards import GUARDED, usual_answer
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
 from gradlint.tracing.patches import runs_through
@@ -107,7 +107,7 @@ class Recorder(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ("__get__", "__set__") and names.raw_name(func) not in names.PROPERTIES:
             return func(*args, **kwargs)
-        if self._fake and name in GUARDED and args and self._depends(args[0]):
+        if self._fake and name in GUARDED and args and (self._depends(args[0]) or is_unread(args[0])):
             return self._guess(name, args[0])
         op = names.canonical(func)
         if op in _LIKE:

@@ -3,6 +3,7 @@
 import math
 import resource
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -278,3 +279,36 @@ def test_experts_are_fed_without_values(built: Callable[..., BuiltModel]) -> Non
     )
     assert found.fake_mode is not None
     assert feed(found).described == "(8, 64) float32"
+
+
+DROPPING = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+        self.mix = nn.utils.parametrizations.weight_norm(nn.Conv1d(8, 8, 3, padding=1))
+
+    def forward(self, x):
+        for layer in self.layers:
+            if not torch.rand([]) < 0.1:  # LayerDrop
+                x = layer(x)
+        if torch.isfinite(x).all():
+            x = self.mix(x.transpose(1, 2))
+        return x
+"""
+
+
+def test_what_is_drawn_decides_as_usual_where_it_has_no_value(tmp_path: Path) -> None:
+    """No layer is dropped and the check holds, in the search for inputs as in the recorded pass."""
+    from gradlint.building import build, feed, load_module
+    from gradlint.core.target import Target
+    from gradlint.propagation import propagate
+    from gradlint.tracing import trace
+
+    path = tmp_path / "model.py"
+    path.write_text("import torch\nimport torch.nn as nn\n" + DROPPING)
+    built = build(Target(str(path), "Net", 3), load_module(str(path)), large=1)
+    flow = propagate(trace(built, feed(built)), built.values)
+    assert not flow.unknown
+    assert set(flow.modules()) >= {"layers.0", "layers.1", "layers.2", "mix"}
+    assert all(figures.gradient_rms for figures in flow.parameters().values())

@@ -9,9 +9,9 @@ from torch import nn
 
 from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.laws import read_values
+from gradlint.building.unread import usual_answer
 from gradlint.core.graph import Origin
 from gradlint.tracing import ModelGraph, constant_of, trace
-from gradlint.tracing.guards import usual_answer
 
 
 @pytest.fixture

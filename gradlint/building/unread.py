@@ -3,10 +3,16 @@
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 GUARDED = frozenset({"__bool__", "item", "__int__", "__float__", "__index__", "__complex__", "tolist"})
-_CHECKS = frozenset({"all", "isfinite", "eq", "equal", "allclose"})
+CHECKS = frozenset({"all", "isfinite", "eq", "equal", "allclose"})
 """What makes a condition that usually holds (`if torch.isfinite(x).all()`); other conditions are answered False."""
+
+
+def is_unread(tensor: object) -> bool:
+    """Whether a tensor has no values that could be read."""
+    return isinstance(tensor, FakeTensor) and tensor.constant is None
 
 
 def usual_answer(read: str, tensor: torch.Tensor, producer: str) -> Any:
@@ -17,7 +23,7 @@ def usual_answer(read: str, tensor: torch.Tensor, producer: str) -> Any:
         tensor: the tensor read; only its shape and dtype are looked at.
         producer: canonical operator that made it.
     """
-    holds = producer in _CHECKS
+    holds = producer in CHECKS
     if read == "tolist":
         return _filled(tuple(tensor.shape), _scalar(tensor.dtype, holds))
     if read == "__bool__":
