@@ -10,8 +10,13 @@ def widened(tensor: torch.Tensor) -> torch.Tensor:
     return _reachable(tensor).to(_wide(tensor))
 
 
-def norm(tensor: torch.Tensor) -> float:
-    """Euclidean norm over all elements, summed in double precision; sparse gradients count their values."""
+def norm(tensor: torch.Tensor | None) -> float:
+    """Euclidean norm over all elements, summed in double precision; sparse gradients count their values.
+
+    Hooks get None where autograd left a gradient undefined, which is how it spells zero.
+    """
+    if tensor is None:
+        return 0.0
     values = _reachable(tensor)
     if values.layout is not torch.strided:
         values = values.coalesce().values() if values.layout is torch.sparse_coo else values.to_dense()
@@ -27,9 +32,9 @@ def _wide(tensor: torch.Tensor) -> torch.dtype:
     return torch.complex128 if tensor.is_complex() else torch.float64
 
 
-def rms(tensor: torch.Tensor) -> float:
-    """Root mean square over the elements; 0 for an empty tensor."""
-    return norm(tensor) / math.sqrt(tensor.numel()) if tensor.numel() else 0.0
+def rms(tensor: torch.Tensor | None) -> float:
+    """Root mean square over the elements; 0 for an empty tensor, and for a gradient that autograd left undefined."""
+    return norm(tensor) / math.sqrt(tensor.numel()) if tensor is not None and tensor.numel() else 0.0
 
 
 def decades(reference: float | None, value: float | None) -> float | None:

@@ -105,7 +105,7 @@ class _Seen:
     def _note(loop: _Loop, returned: torch.Tensor, inputs: tuple[Any, ...]) -> None:
         index = len(loop.results)
 
-        def note(gradient: torch.Tensor) -> None:
+        def note(gradient: torch.Tensor | None) -> None:
             if loop.is_watching:
                 loop.arrived[index] = norm(gradient)
 

@@ -281,3 +281,23 @@ def test_keyword_inputs() -> None:
     flow = measure(Model(), (torch.ones(2, 1),), {"extra": {"y": torch.ones(2, 1)}})
 
     assert flow.modules()[""].activation_rms == pytest.approx(3.0)
+
+
+def test_a_result_whose_gradient_autograd_leaves_undefined_gets_none() -> None:
+    """Only the state of an LSTM is used: the hook on its output is called with None."""
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.LSTM(4, 8)
+            self.head = nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            _, (hidden, _) = self.rnn(x)
+            out: torch.Tensor = self.head(hidden[-1])
+            return out
+
+    flow = measure(Encoder(), (torch.randn(5, 3, 4),))
+
+    assert flow.modules()["rnn"].gradient_rms == 0.0
+    assert flow.parameters()["rnn.weight_hh_l0"].gradient_rms
