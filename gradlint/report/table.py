@@ -31,10 +31,18 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     if model.gap:
         out.print(Text(plain(model.gap), "yellow"))
     if model.attenuation is not None:
-        out.print(Text(f"largest attenuation: {model.attenuation:.2f} decades"))
+        out.print(Text(_extremes(flow, model.attenuation)))
     for line in _legend(flow):
         out.print(Text(line, "dim"))
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()) + "\n"
+
+
+def _extremes(flow: FlowTable, attenuation: float) -> str:
+    """What is lost at most on the way back and, where the gradient also grows, what is won at most and where."""
+    text = f"largest attenuation: {attenuation:.2f} decades"
+    known = [(layer.predicted.attenuation, layer.path) for layer in flow.layers if layer.predicted is not None]
+    growth, path = max(((-lost, path) for lost, path in known if lost is not None), default=(0.0, ""))
+    return f"{text}; largest growth: {growth:.2f} decades at {path or '(model)'}" if growth > 0 else text
 
 
 def _legend(flow: FlowTable) -> Iterator[str]:

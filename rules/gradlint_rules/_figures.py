@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 
 from gradlint.api import Flow, GraphView, NodeFlow, OpNode
-from gradlint_rules._operators import NORMS
+from gradlint_rules._operators import LOOKUPS, NORMS
 from gradlint_rules._paths import Skeleton, by_constants, is_layer, weights_of
 from gradlint_rules.thresholds import TINY, UNEVEN
 
@@ -45,6 +45,9 @@ class ChainFigures:
     batch: int
     outputs: int
     """Number of elements of the model's outputs."""
+    beside: tuple[Layer, ...] = ()
+    """Layers that may blow up with the chain without standing in it: in the branches that it adds to itself, and the
+    embeddings that it starts from."""
 
     @property
     def starvation(self) -> float:
@@ -54,9 +57,8 @@ class ChainFigures:
     @property
     def growth(self) -> float:
         """Decades by which the most shaken layer lies above a healthy one."""
-        if not self.layers:
-            return 0.0
-        return max(layer.shaken for layer in self.layers) - self._healthy_high
+        loudest = self.loudest
+        return loudest.shaken - self._healthy_high if loudest is not None else 0.0
 
     @property
     def hungriest(self) -> Layer | None:
@@ -87,7 +89,9 @@ class ChainFigures:
     @property
     def loudest(self) -> Layer | None:
         """The layer with the largest update ratio."""
-        return max(self.layers, key=lambda layer: layer.shaken, default=None)
+        if not self.layers and not self.is_trunk:
+            return None
+        return max((*self.layers, *self.beside), key=lambda layer: layer.shaken, default=None)
 
     @property
     def _healthy_low(self) -> float:
@@ -118,7 +122,36 @@ def chain_figures(skeleton: Skeleton, chain: tuple[str, ...], flow: Flow) -> Cha
     shapes = [graph.nodes[name].shape or () for name in skeleton.outputs]
     batch = shapes[0][0] if shapes and shapes[0] else 1
     elements = sum(math.prod(shape) for shape in shapes)
-    return ChainFigures(chain, layers, _with_regions(graph, losses), chain == skeleton.trunk, max(1, batch), elements)
+    is_trunk = chain == skeleton.trunk
+    beside = _beside(skeleton, chain, losses, flow) if is_trunk else ()
+    return ChainFigures(chain, layers, _with_regions(graph, losses), is_trunk, max(1, batch), elements, beside)
+
+
+def _beside(skeleton: Skeleton, chain: tuple[str, ...], losses: list[Loss], flow: Flow) -> tuple[Layer, ...]:
+    graph = skeleton.graph
+    found = [_lookup(graph, graph.nodes[name], flow) for name in chain]
+    sums = {loss.node for loss in losses if loss.kind == "residual" and graph.nodes[loss.node].op == "add"}
+    for before, end in pairwise(chain):
+        if end in sums:
+            inside = skeleton.between(before, end) - {before, end}
+            found += [_layer(skeleton, graph.nodes[name], flow) for name in skeleton.order if name in inside]
+    return tuple(layer for layer in found if layer is not None)
+
+
+def _lookup(graph: GraphView, node: OpNode, flow: Flow) -> Layer | None:
+    """An embedding as the layer that it is: a linear map of inputs of which one is 1 and the others 0.
+
+    Read off the gradient at its result, since a weight tied to the head also gets the head's gradient.
+    """
+    weights = [graph.nodes[name].target for name in node.inputs if graph.nodes[name].op == "parameter"]
+    found, behind = flow.parameter_flows.get(weights[0]) if weights else None, flow.nodes.get(node.name)
+    if node.op not in LOOKUPS or found is None or behind is None or not node.shape or not flow.output_gradient_rms:
+        return None
+    if not found.update_ratio or not found.value_rms or not behind.gradient_rms:
+        return None
+    positions = math.prod(node.shape[:-1])
+    feed = math.log10(behind.gradient_rms * math.sqrt(positions) / found.value_rms / flow.output_gradient_rms)
+    return Layer(node.name, weights[0], node.module, feed, feed - max(0.0, math.log10(TINY / found.value_rms)))
 
 
 def _with_regions(graph: GraphView, losses: list[Loss]) -> tuple[Loss, ...]:

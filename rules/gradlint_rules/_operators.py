@@ -7,6 +7,9 @@ MAPS = CONVOLUTIONS | {"linear"}
 CONTRACTIONS = MAPS | {"bilinear", "addmm", "matmul", "mm", "bmm", "baddbmm", "einsum", "tensordot"}
 """Whatever may apply a weight to the signal."""
 
+LOOKUPS = frozenset({"embedding", "embedding_bag"})
+"""Rows of a table by their number."""
+
 NORMS = frozenset(
     {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize", "local_response_norm"}
 )

@@ -29,6 +29,12 @@ def test_layers_stand_in_order_with_their_figures() -> None:
     assert "largest attenuation: 2.00 decades" in text
 
 
+def test_growth_is_summed_up_beside_what_is_lost() -> None:
+    layers = (LayerRow("embed", "Embedding", 1, Figure(1.0, 4e6, -6.6)), LayerRow("o", "Linear", 1, Figure(1, 1, 2.0)))
+    text = table(FlowTable(MODEL, layers))
+    assert "largest attenuation: 2.00 decades; largest growth: 6.60 decades at embed" in text
+
+
 def test_measured_figures_stand_beside_the_predicted_ones() -> None:
     layer = LayerRow("head", "Linear", 1, Figure(1.0, 1.0, 0.0), Figure(1.1, 0.9, 0.05))
     text = table(FlowTable(MODEL, (layer,), is_measured=True))

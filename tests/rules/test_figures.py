@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 
 from gradlint_rules._figures import ChainFigures, Layer
 from gradlint_rules.thresholds import UNEVEN
@@ -30,3 +31,11 @@ def test_a_chain_of_many_layers_is_read_in_one_go() -> None:
     begun = time.thread_time()
     assert figures.starvation > 0 and figures.hungriest is not None and figures.richer is None
     assert time.thread_time() - begun < 2.0
+
+
+def test_what_stands_beside_the_trunk_counts_as_growth_only() -> None:
+    beside = Layer("e", "e.weight", "e", 6.0, 6.0)
+    figures = replace(chain([0.0, 0.0]), beside=(beside,))
+    assert figures.growth == 6.0 and figures.loudest == beside
+    assert figures.starvation == chain([0.0, 0.0]).starvation
+    assert replace(figures, layers=()).growth == 6.0
