@@ -2,6 +2,7 @@
 
 from gradlint.api import Rule
 from gradlint_rules.constant_init import ConstantInit
+from gradlint_rules.dead_units import DeadUnits
 from gradlint_rules.exploding_gradient import ExplodingGradient
 from gradlint_rules.init_gain_mismatch import InitGainMismatch
 from gradlint_rules.init_scale import InitScale
@@ -30,6 +31,7 @@ RULES: tuple[type[Rule], ...] = (
     VanishingGradient,
     MissingSkipConnection,
     RecurrentHorizon,
+    DeadUnits,
     SignalCollapse,
     ExplodingGradient,
     ConstantInit,
