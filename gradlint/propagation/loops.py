@@ -23,12 +23,23 @@ def loop_times(view: GraphView, nodes: dict[str, NodeFlow], parametrised: frozen
         nested = any(t.module and path.startswith(f"{t.module}.") for t in found)
         if len(steps) < STEPS or path not in owners or nested or not _chained(view, steps):
             continue
-        gradients = tuple(
-            (nodes[c.output].gradient_rms or 0.0) if c.output in nodes else 0.0 for c in steps if c.output is not None
-        )
+        gradients = tuple(_gradient(view, nodes, c.output) for c in steps if c.output is not None)
         last = steps[-1].output or path
         found.append(TimeFlow(last, path, len(steps), gradients, (), decades_per_step(gradients), "loop"))
     return found
+
+
+def _results(view: GraphView, output: str) -> set[str]:
+    """All that a call gives, where it gives several (an output and a state)."""
+    node = view.nodes[output]
+    if node.op != "unpack":
+        return {output}
+    return {n.name for n in view.nodes.values() if n.op == "unpack" and n.inputs[:1] == node.inputs[:1]}
+
+
+def _gradient(view: GraphView, nodes: dict[str, NodeFlow], output: str) -> float:
+    """What arrives at a call, at the result that gets most."""
+    return max((nodes[name].gradient_rms or 0.0 for name in _results(view, output) if name in nodes), default=0.0)
 
 
 def _chained(view: GraphView, steps: list[ModuleCall]) -> bool:
@@ -40,11 +51,12 @@ def _reaches(view: GraphView, source: str | None, call: ModuleCall) -> bool:
     """Whether an input of `call` depends on the node `source`."""
     if source is None:
         return False
-    floor = view.index[source]
+    sources = _results(view, source)
+    floor = min(view.index[name] for name in sources)
     queue, seen = list(call.inputs), set(call.inputs)
     while queue:
         name = queue.pop()
-        if name == source:
+        if name in sources:
             return True
         for parent in view.nodes[name].inputs:
             if parent not in seen and view.index[parent] >= floor:

@@ -1,5 +1,6 @@
 """Linear maps over positions: pooling, padding, cropping, resampling, selection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -85,13 +86,13 @@ SWAPPED = [1, 0, 3, 2]
 
 
 def some_positions(
-    signal: Signal, a: PositionMap, chosen: range | int, shape: tuple[int, ...], dims: Dims, *key: object
+    signal: Signal, a: PositionMap, chosen: Sequence[int] | int, shape: tuple[int, ...], dims: Dims, *key: object
 ) -> Signal:
     """Part of the positions, `a` being their selection.
 
     Another part is seen at the other replica position: `x[:, 1:] - x[:, :-1]` takes the difference of two positions.
     """
-    first = chosen if isinstance(chosen, int) else chosen.start
+    first = chosen if isinstance(chosen, int) else chosen[0]
     back = mapped(a.transposed, "map-back", *key)
     if a.n_out == 1:
         k = first % 2

@@ -104,6 +104,20 @@ def sequence_moments(g: Tensor) -> P.Moments:
     return P.Moments(q, p, s, o).times(scale * scale)
 
 
+def received_moments(g: Tensor) -> P.Moments:
+    """`sequence_moments` of a cotangent; what so few samples share by chance counts as none: sums over a whole batch
+    would multiply it."""
+    m = sequence_moments(g)
+    return m if g.shape[1] <= 2 or _is_shared(g) else P.Moments(m.q, m.p, 0.0, 0.0)
+
+
+def _is_shared(g: Tensor) -> bool:
+    """Whether pairs of samples are alike in more than single draws: step by step, or summed over time."""
+    first, second = torch.triu_indices(g.shape[1], g.shape[1], 1)
+    pairs = ((g[:, first] * g[:, second]).sum((0, 2)), (g.sum(0)[first] * g.sum(0)[second]).sum(1))
+    return any(float(c.mean().abs()) > 3 * float(c.std()) / c.numel() ** 0.5 for c in pairs)
+
+
 def particles_of(values: Tensor, key: str) -> Tensor:
     """`[R, S]` elements of `[T, samples, width]`: one unit, two steps, two samples, with the values' own RMS."""
     t, b, width = values.shape

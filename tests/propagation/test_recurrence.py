@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from _compare import Case, check, each
 from _modules import WIDTH, Chain, dense
 from torch import Tensor, nn
+
+import gradlint
 
 SEQUENCE = (8, 12, WIDTH)
 
@@ -123,3 +126,45 @@ def test_fused_recurrence(case: Case) -> None:
 @each(LOOPS)
 def test_loop(case: Case) -> None:
     check(case)
+
+
+class Started(nn.Module):
+    """A recurrence that begins with a state computed from the input (captioning, decoders)."""
+
+    def __init__(self, kind: type[nn.RNNBase], **settings: Any) -> None:
+        super().__init__()
+        self.first = nn.Linear(WIDTH, WIDTH)
+        self.inside = kind(WIDTH, WIDTH, batch_first=True, **settings)
+        self.head = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, steps, width) → (batch, width)."""
+        h = torch.tanh(self.first(x.mean(1)))[None]
+        start = (h, torch.zeros_like(h)) if isinstance(self.inside, nn.LSTM) else h
+        y: Tensor = self.head(self.inside(x, start)[0][:, -1])
+        return y
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+def test_first_states_are_drawn_and_get_their_gradient(kind: type[nn.RNNBase]) -> None:
+    check(Case("first state", lambda: Started(kind), ((16, 6, WIDTH),), within=0.12, seeds=6))
+
+
+def test_one_step_at_a_time_is_one_recurrence() -> None:
+    class Stepped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.RNN(16, 16, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = torch.zeros(1, x.shape[0], 16)
+            for t in range(x.shape[1]):
+                out, state = self.rnn(x[:, t : t + 1], state)
+            y: Tensor = out
+            return y
+
+    torch.manual_seed(0)
+    flow = gradlint.flow(Stepped(), torch.randn(4, 40, 16))
+    (times,) = flow.times
+    assert (times.steps, times.module) == (40, "rnn")
+    assert -1.0 < times.gain < -0.1

@@ -16,6 +16,7 @@ from gradlint.propagation.transfer import (
     products,
     recurrence,
     reduction,
+    selection,
 )
 
 TRANSFER: dict[str, Transfer] = {
@@ -29,6 +30,7 @@ TRANSFER: dict[str, Transfer] = {
     **attention.RULES,
     **products.RULES,
     **layout.RULES,
+    **selection.RULES,
     **joining.RULES,
     **lookup.RULES,
     **recurrence.RULES,

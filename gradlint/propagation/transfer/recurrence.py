@@ -1,7 +1,7 @@
 """Fused RNN, LSTM and GRU over time."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,19 +18,15 @@ from gradlint.propagation.recurrent_cell import (
     draw_inputs,
     particles_of,
     real_weights,
-    sequence_moments,
+    received_moments,
     step_gradients,
 )
-from gradlint.propagation.signal import Signal, emit
+from gradlint.propagation.signal import Back, Signal, emit
 from gradlint.propagation.weights import Weight
 from gradlint.tracing.model_graph import TensorMeta, op_of
 
 PASSING = frozenset("dropout layer_norm relu tanh contiguous to float clone".split())
 """Operators that leave each step where it is, when looking which steps of the output are read."""
-
-
-Through = Callable[[Tensor, Tensor, float], Tensor]
-"""Real result, its cotangent, scale → cotangent particles of the input sequence."""
 
 
 def recurrence(call: Call) -> Any:
@@ -59,49 +55,80 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
     time = 1 if batch_first else 0
     total, batch = signal.shape[time], signal.shape[1 - time]
     steps = min(total, CAP)
+    given = call.args[1] if isinstance(call.args[1], tuple | list) else (call.args[1],)
+    states = tuple(call.signal(s) for s in given if isinstance(s, Signal))
     x = draw_inputs(signal.value, steps, signal.shape[-1], call.key).requires_grad_()
+    start, drawn = _start(call, cell, given)
     with torch.enable_grad():
-        out, state = cell.run(x, cell.start(SAMPLES))
-    profile = _steps_read(call.node, time)
+        out, state = cell.run(x, start)
     learn = _Learner(call, weights, cell, batch, total)
+    sources = (signal.x, *(s.x for s in states))
+    leaves = (x, *drawn)
 
-    def through(result: Tensor, cotangent: Tensor, scale: float) -> Tensor:
-        wanted = [w for w in cell.weights if w.requires_grad]
-        grads = torch.autograd.grad(result, [x, *wanted], cotangent, retain_graph=True, allow_unused=True)
-        learn(grads[1:], scale)
-        dx: Tensor = grads[0] if grads[0] is not None else torch.zeros_like(x)
-        received: Tensor = P.cotangent(sequence_moments(dx), "recurrence", call.key)
-        return received
+    def emitted(result: Tensor, cotangent: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
+        def through(leaf: Tensor) -> Back:
+            return lambda g, scale: _received(result, leaf, cotangent(g), call.key)
 
-    def from_output(g: Tensor, scale: float) -> Tensor:
-        return through(out, _cotangent(P.moments(g), out, profile, steps, total, call.key), scale)
+        def learned(g: Tensor, scale: float) -> Tensor:
+            wanted = [w for w in cell.weights if w.requires_grad]
+            if wanted:
+                learn(torch.autograd.grad(result, wanted, cotangent(g), retain_graph=True, allow_unused=True), scale)
+            return torch.zeros_like(g)
 
+        hook = torch.zeros(P.R, P.S, dtype=P.DTYPE, requires_grad=call.op.requires_grad)
+        return emit(y, *((s, through(leaf)) for s, leaf in zip(sources, leaves, strict=True)), (hook, learned))
+
+    profile = _steps_read(call.node, time)
     dims = (dim(batch, Role.SAMPLE), dim(total, Role.POSITION), dim(out.shape[2], Role.UNIT))
     dims = dims if batch_first else (dims[1], dims[0], dims[2])
     shape = (batch, total, out.shape[2]) if batch_first else (total, batch, out.shape[2])
-    results: list[Any] = [Signal(emit(particles_of(out, call.key), (signal.x, from_output)), shape, dims)]
-    for i, last in enumerate(state if isinstance(state, tuple) else (state,)):
-        results.append(_last_state(call, signal, last, i + 1, batch, through))
-    _note_times(call, cell, x.detach(), total)
-    return tuple(results)
+    whole = emitted(
+        out, lambda g: _cotangent(P.moments(g), out, profile, steps, total, call.key), particles_of(out, call.key)
+    )
+    lasts = enumerate(state if isinstance(state, tuple) else (state,), start=1)
+    if total > 1:
+        _note_times(call, cell, x.detach(), total)
+    return (Signal(whole, shape, dims), *(_last_state(call, last, i, batch, emitted) for i, last in lasts))
 
 
-def _last_state(call: Call, signal: Signal, last: Tensor, index: int, batch: int, through: Through) -> Signal:
+def _start(call: Call, cell: Cell, given: Sequence[Any]) -> tuple[Any, list[Tensor]]:
+    """The first state, drawn with the moments of what is given; and the leaves among it that want a gradient."""
+    zero = cell.start(SAMPLES)
+    parts, leaves = [], []
+    wanted = zero if isinstance(zero, tuple) else (zero,)
+    given = (*given, *wanted)[: len(wanted)]  # a gate tried in the place of a plain recurrence has a cell state too
+    for i, (empty, value) in enumerate(zip(wanted, given, strict=True)):
+        part = empty
+        if isinstance(value, Signal):
+            part = draw_inputs(value.value, empty.shape[0], empty.shape[2], f"{call.key}.state{i}").requires_grad_()
+            leaves.append(part)
+        elif isinstance(value, Tensor) and bool(value.any()):
+            rms = P.rms(value)
+            part = rms * torch.randn(empty.shape, generator=P.generator("state", call.key, i), dtype=P.DTYPE)
+        parts.append(part)
+    return tuple(parts) if isinstance(zero, tuple) else parts[0], leaves
+
+
+def _received(result: Tensor, leaf: Tensor, cotangent: Tensor, key: str) -> Tensor:
+    """Cotangent particles of what went into the run."""
+    (g,) = torch.autograd.grad(result, [leaf], cotangent, retain_graph=True, allow_unused=True)
+    return P.cotangent(received_moments(g if g is not None else torch.zeros_like(leaf)), "recurrence", key)
+
+
+def _last_state(call: Call, last: Tensor, index: int, batch: int, emitted: Callable[..., Tensor]) -> Signal:
     """h_n or c_n `[layers·directions, batch, width]`, of which usually the last layer is read."""
     layers = last.shape[0]
-    top = last.detach()[-1:]
 
-    def back(g: Tensor, scale: float) -> Tensor:
-        m = P.moments(g)
+    def cotangent(g: Tensor) -> Tensor:
         gen = P.generator("state", call.key, index)
         noise = torch.randn(last.shape, generator=gen, dtype=P.DTYPE)
         noise[:-1] = 0
-        return through(last, noise * math.sqrt(m.q * layers), scale)
+        return noise * math.sqrt(P.moments(g).q * layers)
 
-    x = particles_of(top, f"{call.key}.{index}")
+    y = particles_of(last.detach()[-1:], f"{call.key}.{index}")
     shape = (layers, batch, last.shape[2])
     dims = (dim(layers, Role.POSITION), dim(batch, Role.SAMPLE), dim(last.shape[2], Role.UNIT))
-    return Signal(emit(x[[0, 0, 2, 2]] if layers == 1 else x, (signal.x, back)), shape, dims)
+    return Signal(emitted(last, cotangent, y[[0, 0, 2, 2]] if layers == 1 else y), shape, dims)
 
 
 def _cotangent(m: P.Moments, out: Tensor, profile: int | None, steps: int, total: int, key: str) -> Tensor:
@@ -128,6 +155,8 @@ def _steps_read(node: fx.Node, time: int) -> int | None:
         current = queue.pop()
         extent = _extent(current, time)
         for user in current.users:
+            if user.op == "output":
+                return None
             op = op_of(user).op
             if op in PASSING:
                 queue.append(user)
