@@ -8,6 +8,7 @@ from gradlint.building.built import BuiltModel
 from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.guard import Guard, TooLargeError
+from gradlint.building.initialise import initialise
 from gradlint.building.laws import read_values
 from gradlint.building.live_sites import class_line
 from gradlint.building.loading import renew
@@ -60,6 +61,7 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
     try:
         with recording(namespace.sites, guard.count_unseen), without_downloads() as asked, guard:
             model = construct(target, namespace)
+            doubts = initialise(model, target, namespace)
     except TooLargeError:
         return None
     except AnalysisError:
@@ -68,7 +70,8 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
         raise
     if guard.exceeded:
         return None
-    return describe(target, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
+    described = describe(target, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
+    return replace(described, doubts=doubts)
 
 
 def notes_on(namespace: Namespace, asked: list[str]) -> tuple[str, ...]:

@@ -25,6 +25,14 @@ class ParameterValues:
     """The last initialising call ("zeros", "uniform", "normal" …) or "values"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the analysed model may be another one than the user's, or be fed otherwise."""
+
+    text: str
+    location: Location
+
+
 @dataclass(frozen=True)
 class BuiltModel:
     """A model ready to be traced."""
@@ -43,6 +51,7 @@ class BuiltModel:
     """How it was built: "configured", "defaults", "as in train.py:41" …"""
     class_location: Location | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gradlint.building.built import BuiltModel, ParameterValues
 from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.fake import Selective, fake_mode, make_fake
+from gradlint.building.initialise import initialise
 from gradlint.building.laws import real_values
 from gradlint.building.namespace import Namespace
 from gradlint.building.offline import NOTE, without_downloads
@@ -39,6 +40,7 @@ def build_large(target: Target, namespace: Namespace, class_location: Callable[[
         recorder,
     ):
         model = construct(target, namespace)
+        doubts = initialise(model, target, namespace)
     values, unknown = _values(model, recorder)
     make_fake(model, mode)
     if not model.training:
@@ -54,6 +56,7 @@ def build_large(target: Target, namespace: Namespace, class_location: Callable[[
         built=target.built,
         class_location=class_location(model),
         notes=((NOTE,) if asked else ()) + _notes(unknown, recorder),
+        doubts=doubts,
     )
 
 

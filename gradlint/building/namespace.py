@@ -8,6 +8,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from gradlint.building.sites import SiteRecorder
+from gradlint.discovery.initialising import Functions, starts
 from gradlint.discovery.names import bound_names, mentions
 
 
@@ -67,6 +68,7 @@ class Namespace:
             if statement not in self.held:
                 for name in bound_names([statement]):
                     definitions.setdefault(name, []).append(statement)
+        functions = {s.name: s for found in definitions.values() for s in found if isinstance(s, ast.FunctionDef)}
         needed: list[ast.stmt] = []
         seen: set[str] = set()
         queue = list(names)
@@ -78,7 +80,7 @@ class Namespace:
             for statement in definitions.get(name, []):
                 queue.extend(mentions(statement))
             for statement in self.held:
-                if statement not in needed and concerns(statement, name):
+                if statement not in needed and concerns(statement, name, functions):
                     needed.append(statement)
                     queue.extend(mentions(statement))
         return needed
@@ -91,18 +93,22 @@ _INITIALISING = (
 _TRAINING = ("backward", "step", "zero_grad")
 
 
-def concerns(statement: ast.stmt, name: str) -> bool:
+def concerns(statement: ast.stmt, name: str, functions: Functions) -> bool:
     """Whether a statement binds a name, or does to the thing under that name what builds or initialises it."""
     calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
     if any(isinstance(call.func, ast.Attribute) and call.func.attr in _TRAINING for call in calls):
         return False
     if isinstance(statement, ast.For | ast.With):
-        return name in _assigned(statement) or _loops_over(statement, name) or any(_changes(c, name) for c in calls)
+        return (
+            name in _assigned(statement)
+            or _loops_over(statement, name)
+            or any(_changes(c, name, functions) for c in calls)
+        )
     if name in bound_names([statement]):
         return True
     if isinstance(statement, ast.Assign):
         return any(_root(target) == name for target in statement.targets)
-    return isinstance(statement, ast.Expr) and any(_changes(call, name) for call in calls)
+    return isinstance(statement, ast.Expr) and any(_changes(call, name, functions) for call in calls)
 
 
 def _assigned(statement: ast.stmt) -> set[str]:
@@ -125,9 +131,10 @@ def _loops_over(statement: ast.For | ast.With, name: str) -> bool:
     return any(isinstance(call.func, ast.Attribute) and call.func.attr.endswith("_") for call in calls)
 
 
-def _changes(call: ast.Call, name: str) -> bool:
+def _changes(call: ast.Call, name: str, functions: Functions) -> bool:
     if not isinstance(call.func, ast.Attribute):
-        return False
+        handed = any(isinstance(argument, ast.Name) and argument.id == name for argument in call.args)
+        return handed and starts(call.func, functions)
     method = call.func.attr
     if _root(call.func.value) == name and (method in _INITIALISING or method.endswith("_")):
         return True

@@ -28,6 +28,17 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Initialiser:
+    """A statement of the file that initialises the model after its construction."""
+
+    line: int
+    code: str = ""
+    """What to execute, with the model under the name `__model__`."""
+    why_not: str = ""
+    """Why it cannot be carried out; empty where it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One model. `args`, `kwargs` and `inputs` are None where nobody has said them."""
 
@@ -47,6 +58,8 @@ class Target:
     """How the inputs were found: empty where the user said them, "as in model.py:45" where the file feeds the model."""
     module: str = ""
     """Dotted import name where the target was given as `pkg.mod:Attr`, else empty."""
+    initialisers: tuple[Initialiser, ...] = ()
+    """What the file does to the weights between construction and training, in order."""
     uses: tuple[str, ...] = field(default=())
     """Names of other candidate classes of the file that this one's code mentions."""
 

@@ -127,3 +127,24 @@ def mentions(node: ast.AST) -> Iterator[str]:
     for leaf in ast.walk(node):
         if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Load):
             yield leaf.id
+
+
+def key_of(node: ast.AST) -> str:
+    """`model`, or `self.model`: names that values are kept under."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
+        return f"self.{node.attr}"
+    return ""
+
+
+def returned_names(function: ast.FunctionDef) -> Iterator[str]:
+    """Names that a function returns, on their own or in a tuple or dictionary."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            parts = [node.value]
+            if isinstance(node.value, ast.Tuple | ast.List):
+                parts = node.value.elts
+            elif isinstance(node.value, ast.Dict):
+                parts = node.value.values
+            yield from (part.id for part in parts if isinstance(part, ast.Name))

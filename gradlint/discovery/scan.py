@@ -9,10 +9,12 @@ from gradlint.core.target import LossUse
 from gradlint.discovery.candidates import find_candidates
 from gradlint.discovery.command_line import command_line_defaults
 from gradlint.discovery.flow_values import ModelValue, Value
-from gradlint.discovery.modules import is_torch_module
-from gradlint.discovery.names import FRAMEWORKS, Names, flat_statements, is_main_block
+from gradlint.discovery.initialising import trains
+from gradlint.discovery.modules import definitions, is_torch_module
+from gradlint.discovery.names import FRAMEWORKS, Names, flat_statements, is_main_block, returned_names
+from gradlint.discovery.notebook import Notebook
 from gradlint.discovery.roots import principal
-from gradlint.discovery.usage import Follower, Notebook, returned_names
+from gradlint.discovery.usage import Follower
 from gradlint.discovery.values import Candidate, FileScan
 
 _SGD = frozenset("SGD ASGD LBFGS Rprop".split())  # noqa: SIM905
@@ -39,7 +41,8 @@ def scan_file(path: str, source: str) -> FileScan:
     candidates = find_candidates(tree, names)
     if not candidates:
         return FileScan(path, False, _why_none(tree, names), tree=tree)
-    notebook = Notebook(path, names, candidates)
+    functions = {name: node for name, node in definitions(tree).items() if isinstance(node, ast.FunctionDef)}
+    notebook = Notebook(path, names, candidates, functions)
     sole = _sole_model(candidates)
     for records in (False, True):  # the first pass learns which models functions are handed
         _follow_file(tree, notebook, records=records, sole=sole)
@@ -49,6 +52,7 @@ def scan_file(path: str, source: str) -> FileScan:
         candidates=candidates,
         constructions=tuple(notebook.constructions),
         losses=_losses(notebook),
+        initialisers=notebook.initialisers,
         optimizer=_optimizer(tree, names),
         tree=tree,
     )
@@ -129,7 +133,16 @@ def _follow_function(
     is_forward = bool(owner) and node.name == "forward"
     returned = frozenset(returned_names(node)) if is_forward else frozenset()
     inside = owner or (node.name if node.name in notebook.candidates else "")
-    follower = Follower(notebook, outer=outer, values=values, records=records, returned=returned, owner=inside)
+    follower = Follower(
+        notebook,
+        outer=outer,
+        values=values,
+        records=records,
+        returned=returned,
+        owner=inside,
+        within=(f"{owner}.{node.name}:{node.lineno}",),
+        trained=trains(node),
+    )
     follower.follow(node.body)
     return follower
 

@@ -1,5 +1,6 @@
 """From a scan to targets: which models to analyse, and how each is built and fed."""
 
+import ast
 import re
 import sys
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradlint.core.errors import UsageError
-from gradlint.core.target import Target, TargetKind
+from gradlint.core.target import Initialiser, Target, TargetKind
+from gradlint.discovery.names import is_main_block
 from gradlint.discovery.roots import principal
 from gradlint.discovery.values import Candidate, Construction, FileScan
 
@@ -74,6 +76,7 @@ def _fill(target: Target, scan: FileScan) -> Target:
         inputs=target.inputs if target.inputs is not None else known.inputs,
         inputs_from=target.inputs_from if target.inputs is not None else known.inputs_from,
         built="configured" if says_arguments else known.built,
+        initialisers=known.initialisers,
         uses=candidate.uses,
     )
 
@@ -124,7 +127,11 @@ def _only_as_instances(candidate: Candidate, scan: FileScan) -> bool:
 
 def _sole(construction: Construction, scan: FileScan) -> bool:
     same = [c for c in scan.constructions if c.candidate == construction.candidate and c.at_module_level]
-    return all((c.args, c.kwargs) == (construction.args, construction.kwargs) for c in same)
+    return all(_recipe(c) == _recipe(construction) for c in same)
+
+
+def _recipe(construction: Construction) -> tuple[object, ...]:
+    return construction.args, construction.kwargs, [initialiser.code for initialiser in construction.initialisers]
 
 
 def _harvested(candidate: Candidate, scan: FileScan) -> Construction | None:
@@ -134,14 +141,31 @@ def _harvested(candidate: Candidate, scan: FileScan) -> Construction | None:
     return next(iter(fed or made), None)
 
 
+def _initialisers(candidate: Candidate, construction: Construction | None, scan: FileScan) -> tuple[Initialiser, ...]:
+    """What becomes of the weights after the construction to imitate; one made only to be tried leaves them alone."""
+    made = [c for c in scan.constructions if c.candidate == candidate.name]
+    own = construction.initialisers if construction is not None else ()
+    found = own or next((c.initialisers for c in made if c.initialisers), ())
+    return (*found, *scan.initialisers.get(candidate.name, ()))
+
+
+def _is_top_level(initialiser: Initialiser, scan: FileScan) -> bool:
+    """Whether building the instance executes the statement anyway."""
+    body = scan.tree.body if scan.tree is not None else []
+    around = next((s for s in body if s.lineno <= initialiser.line <= (s.end_lineno or s.lineno)), None)
+    return around is not None and not is_main_block(around) and not isinstance(around, ast.FunctionDef | ast.ClassDef)
+
+
 def _target(candidate: Candidate, scan: FileScan) -> Target:
     target = Target(
         scan.path, candidate.name, candidate.line, candidate.kind, optimizer=scan.optimizer, uses=candidate.uses
     )
     if candidate.kind is TargetKind.INSTANCE:
         made = next((c for c in scan.constructions if c.variable == candidate.name and c.at_module_level), None)
-        return _fed(replace(target, built="module level"), made)
+        kept = tuple(i for i in _initialisers(candidate, made, scan) if not _is_top_level(i, scan))
+        return _fed(replace(target, built="module level", initialisers=kept), made)
     construction = _harvested(candidate, scan)
+    target = replace(target, initialisers=_initialisers(candidate, construction, scan))
     if construction is not None:
         built = f"as in {Path(scan.path).name}:{construction.line}"
         built_target = replace(target, args=construction.args, kwargs=construction.kwargs, built=built)

@@ -1,10 +1,9 @@
 """Follow models, their outputs and losses through a file's own code: who builds, feeds and judges what."""
 
 import ast
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from gradlint.core.target import InputSpec, LossUse, TargetKind
+from gradlint.core.target import InputSpec, TargetKind
 from gradlint.discovery.expressions import constructor_arguments, inlined
 from gradlint.discovery.flow_values import (
     MODEL_METHODS,
@@ -17,39 +16,14 @@ from gradlint.discovery.flow_values import (
     loss_function,
     loss_name,
 )
+from gradlint.discovery.initialisers import Initialisations
+from gradlint.discovery.initialising import TRAINING, initialises
 from gradlint.discovery.inputs import read_input
-from gradlint.discovery.literals import UnreadableError
+from gradlint.discovery.literals import UnreadableError, evaluate
 from gradlint.discovery.modules import is_torch_module
-from gradlint.discovery.names import Names, mentions
-from gradlint.discovery.values import Candidate, Construction
-
-
-class Notebook:
-    """Everything noted while the scopes of one file are followed."""
-
-    def __init__(self, path: str, names: Names, candidates: Iterable[Candidate]) -> None:
-        self.path = path
-        self.names = names
-        self.candidates = {candidate.name: candidate for candidate in candidates}
-        self.constructions: list[Construction] = []
-        self.losses: dict[tuple[int, int], LossUse] = {}
-        self.unapplied: dict[tuple[int, int], LossValue] = {}
-        self.handed: dict[tuple[str, str], set[str]] = {}
-        """(function, parameter name or position) → candidates handed to it."""
-
-    def hand(self, function: str, key: str, value: Value) -> None:
-        """Note that a call passes a model to a function of the file."""
-        if isinstance(value, ModelValue):
-            self.handed.setdefault((function, key), set()).add(value.candidate)
-
-    def apply(self, loss: LossValue, call: ast.Call, value: Value) -> None:
-        """Note that a loss is computed from a value."""
-        self.unapplied.pop((loss.line, loss.column), None)
-        output = value if isinstance(value, OutputValue) else OutputValue("")
-        key = (call.lineno, call.col_offset + 1)
-        known = self.losses.get(key)
-        if known is None or not known.model:
-            self.losses[key] = LossUse(loss.name, self.path, *key, model=output.candidate, through=output.through)
+from gradlint.discovery.names import key_of, mentions
+from gradlint.discovery.notebook import Notebook
+from gradlint.discovery.values import Construction
 
 
 class Follower:
@@ -65,6 +39,8 @@ class Follower:
         top: bool = False,
         returned: frozenset[str] = frozenset(),
         owner: str = "",
+        within: tuple[str, ...] = (),
+        trained: bool = False,
     ) -> None:
         self.notebook = notebook
         self.scope: dict[str, ast.expr | None] = dict(outer or {})
@@ -74,6 +50,9 @@ class Follower:
         self.returned = returned
         self.owner = owner
         self.local: dict[str, ast.expr] = {}
+        local = None if top else self.local
+        self.weights = Initialisations(notebook, self.scope, self.values, local, within, trained=trained)
+        self.weights.off = not records or bool(owner)
 
     def follow(self, body: list[ast.stmt]) -> None:
         """Follow a list of statements."""
@@ -81,6 +60,7 @@ class Follower:
             self._statement(statement)
 
     def _statement(self, statement: ast.stmt) -> None:
+        self.weights.statement(statement)
         if isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
             return
         if isinstance(statement, ast.Assign | ast.AnnAssign):
@@ -93,12 +73,47 @@ class Follower:
                     self.value(child.context_expr)
         if isinstance(statement, ast.AugAssign | ast.For | ast.AsyncFor):
             self._forget(statement.target)
-        if isinstance(statement, ast.For) and isinstance(statement.iter, ast.Tuple | ast.List) and statement.iter.elts:
-            self._bind(statement.target, statement.iter.elts[-1], None)  # of several depths, the deepest comes last
-        for name in ("body", "orelse", "finalbody"):
-            self.follow(getattr(statement, name, []))
+        if isinstance(statement, ast.For | ast.AsyncFor | ast.While):
+            self._loop(statement)
+        elif isinstance(statement, ast.If):
+            self._branches(statement)
+        else:
+            for name in ("body", "orelse", "finalbody"):
+                self.follow(getattr(statement, name, []))
         for handler in getattr(statement, "handlers", []):
             self.follow(handler.body)
+
+    def _loop(self, loop: ast.For | ast.AsyncFor | ast.While) -> None:
+        listed = loop.iter.elts if isinstance(loop, ast.For) and isinstance(loop.iter, ast.Tuple | ast.List) else []
+        models = [self.value(element) for element in listed]
+        if isinstance(loop, ast.For) and listed and all(isinstance(model, ModelValue) for model in models):
+            for element, model in zip(listed, models, strict=True):  # for net in (generator, critic)
+                self._bind(loop.target, element, model)
+                self.follow(loop.body)
+            return
+        if isinstance(loop, ast.For) and listed:
+            self._bind(loop.target, listed[-1], None)  # of several depths, the deepest comes last
+        outside, self.weights.within = self.weights.within, (*self.weights.within, str(loop.lineno))
+        self.follow(loop.body)
+        self.weights.within = outside
+        self.follow(loop.orelse)
+
+    def _branches(self, statement: ast.If) -> None:
+        """Both branches; weights are initialised in the one that is known to be taken, or in the only one that does."""
+        functions, doubt = self.weights.functions, self.weights.doubt
+        both = all(any(initialises(s, functions) for s in branch) for branch in (statement.body, statement.orelse))
+        try:
+            taken = statement.body if evaluate(statement.test, self.scope) else statement.orelse
+        except UnreadableError:
+            taken = None
+            if both:
+                self.weights.doubt = f"whether it is executed depends on {ast.unparse(statement.test)}"
+        off = self.weights.off
+        for branch in (statement.body, statement.orelse):
+            self.weights.off = off or taken not in (None, branch)
+            self.follow(branch)
+        self.weights.off = off
+        self.weights.doubt = doubt
 
     def _assignment(self, statement: ast.Assign | ast.AnnAssign) -> None:
         match statement:
@@ -113,7 +128,7 @@ class Follower:
                 self._bind(target, value, self.value(value))
 
     def _bind(self, target: ast.expr, node: ast.expr, value: Value) -> None:
-        key = _key(target)
+        key = key_of(target)
         if key:
             if self.top and value is None and key in self.notebook.candidates:
                 value = self._instance(key, node.lineno)
@@ -127,8 +142,8 @@ class Follower:
         elif isinstance(target, ast.Tuple | ast.List):
             for element in target.elts:
                 self._forget(element)
-                if isinstance(value, OutputValue) and _key(element):
-                    self.values[_key(element)] = value
+                if isinstance(value, OutputValue) and key_of(element):
+                    self.values[key_of(element)] = value
 
     def _instance(self, name: str, line: int) -> Value:
         """A module-level name bound to layers of torch itself is a model of its own name."""
@@ -145,7 +160,7 @@ class Follower:
 
     def _forget(self, target: ast.expr) -> None:
         for leaf in ast.walk(target):
-            key = _key(leaf)
+            key = key_of(leaf)
             if key:
                 self.values[key] = None
                 self.scope[key] = None
@@ -153,7 +168,7 @@ class Follower:
 
     def value(self, node: ast.expr) -> Value:
         """What an expression stands for; notes every construction, feed and loss on the way."""
-        known = self.values.get(_key(node))
+        known = self.values.get(key_of(node))
         if known is not None:
             return known
         if isinstance(node, ast.Call):
@@ -201,7 +216,7 @@ class Follower:
         if function.attr in ("forward", "__call__"):
             receiver = self.value(function.value)
             return receiver if isinstance(receiver, ModelValue) else None
-        return self.values.get(_key(function))
+        return self.values.get(key_of(function))
 
     def _builds(self, name: str) -> bool:
         candidate = self.notebook.candidates.get(name)
@@ -223,8 +238,12 @@ class Follower:
 
     def _method(self, call: ast.Call, function: ast.Attribute, dotted: str) -> Value:
         receiver = self.value(function.value)
-        if isinstance(receiver, ModelValue) and function.attr in MODEL_METHODS:
-            return receiver
+        if function.attr in TRAINING:
+            self.weights.train()
+        if isinstance(receiver, ModelValue):
+            self.weights.method(call, receiver, function.attr)
+            if function.attr in MODEL_METHODS:
+                return receiver
         if isinstance(receiver, OutputValue):
             self._arguments(call)
             unchanged = function.attr in RESHAPING
@@ -242,6 +261,9 @@ class Follower:
             self.notebook.hand(last, str(position), value)
         for keyword in call.keywords:
             self.notebook.hand(last, keyword.arg or "", self.value(keyword.value))
+        started = self.weights.call(call, arguments)
+        if started is not None:
+            return started
         if isinstance(first, OutputValue) and dotted.startswith("torch."):
             return first if last in RESHAPING else replace(first, through=(*first.through, last))
         if isinstance(call.func, ast.Call) and is_torch_module(self.notebook.names.dotted(call.func.func)):
@@ -253,7 +275,7 @@ class Follower:
         if not self.records or self.owner:
             return ModelValue(name)
         args, kwargs = constructor_arguments(call, self.scope, {} if self.top else self.local, self.notebook.names)
-        made = Construction(name, call.lineno, args, kwargs, at_module_level=self.top)
+        made = Construction(name, call.lineno, args, kwargs, at_module_level=self.top, within=self.weights.within)
         self.notebook.constructions.append(made)
         return ModelValue(name, len(self.notebook.constructions) - 1)
 
@@ -274,24 +296,3 @@ class Follower:
         except (UnreadableError, IndexError):
             return None
         return tuple(specs) if any(spec.dtype != "literal" for spec in specs) else None
-
-
-def _key(node: ast.AST) -> str:
-    """`model`, or `self.model`: names that values are kept under."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-        return f"self.{node.attr}"
-    return ""
-
-
-def returned_names(function: ast.FunctionDef) -> Iterator[str]:
-    """Names that a function returns, on their own or in a tuple or dictionary."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Return) and node.value is not None:
-            parts = [node.value]
-            if isinstance(node.value, ast.Tuple | ast.List):
-                parts = node.value.elts
-            elif isinstance(node.value, ast.Dict):
-                parts = node.value.values
-            yield from (part.id for part in parts if isinstance(part, ast.Name))

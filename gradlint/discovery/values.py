@@ -1,10 +1,11 @@
 """What a scan of one file yields, before anything is imported."""
 
 import ast
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradlint.core.target import InputSpec, LossUse, TargetKind
+from gradlint.core.target import Initialiser, InputSpec, LossUse, TargetKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Construction:
     at_module_level: bool = False
     inputs: tuple[InputSpec, ...] | None = None
     fed_at: int = 0
+    initialisers: tuple[Initialiser, ...] = ()
+    """What the same scope does to its weights afterwards."""
+    within: tuple[str, ...] = ()
+    """The function and the loops that it is in."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class FileScan:
     candidates: tuple[Candidate, ...] = ()
     constructions: tuple[Construction, ...] = ()
     losses: tuple[LossUse, ...] = ()
+    initialisers: Mapping[str, tuple[Initialiser, ...]] = field(default_factory=dict)
+    """What functions that train do first to the weights of a model that they are handed, by candidate."""
     optimizer: str | None = None
     """Family of the file's optimiser, "sgd" or "adam"; None where it names both or neither."""
     tree: ast.Module | None = field(default=None, repr=False, compare=False)
