@@ -167,6 +167,8 @@ class GraphView:
     guesses: tuple[Guess, ...] = ()
     traced_by: str = "recorder"
     strays: tuple[Stray, ...] = ()
+    opaque: tuple[str, ...] = ()
+    """Class names of objects among the outputs whose tensors, if they hold any, are not known."""
 
     @cached_property
     def order(self) -> tuple[str, ...]:

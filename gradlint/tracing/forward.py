@@ -14,7 +14,7 @@ from gradlint.core.errors import AnalysisError
 from gradlint.core.graph import GraphView
 from gradlint.tracing.dropout import drop_modules_in_eval
 from gradlint.tracing.frames import error_location
-from gradlint.tracing.leaves import named_tensors, output_leaves, tensors
+from gradlint.tracing.leaves import named_tensors, opaque, output_leaves, tensors
 from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
 from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints
@@ -117,6 +117,7 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
         guesses=tuple(recorder.guesses),
         traced_by="recorder",
         strays=strays(model, {id(leaf) for leaf in reached}),
+        opaque=tuple(dict.fromkeys(opaque(result))),
     )
     return ModelGraph(
         graph=graph,

@@ -1,16 +1,20 @@
 """The tensors among a value's leaves: the same walk for what a module returns and for what it is given."""
 
 import dataclasses
+import enum
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.distributions import Distribution
 
 _CACHES = frozenset({"past_key_values", "past_key_value", "cache_params", "mems", "present", "presents", "kv_cache"})
+_PLAIN = (int, float, complex, str, bytes, enum.Enum, torch.dtype, torch.device, type(None))
+"""What an output may hold that no gradient could ever come through."""
 
 
 def tensors(value: Any, *, caches: bool = True) -> Iterator[torch.Tensor]:
-    """Tensors of nested tuples, lists, mappings and dataclasses, in order of appearance.
+    """Tensors of nested tuples, lists, mappings, dataclasses and distributions, in order of appearance.
 
     Args:
         value: what a module returned or was given.
@@ -25,9 +29,31 @@ def tensors(value: Any, *, caches: bool = True) -> Iterator[torch.Tensor]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from tensors(item, caches=caches)
+    elif isinstance(value, Distribution):
+        yield from _items(_parameters(value), caches)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = [(f.name, getattr(value, f.name, None)) for f in dataclasses.fields(value)]
         yield from _items(pairs, caches)
+
+
+def _parameters(value: Distribution) -> list[tuple[str, Any]]:
+    """What a distribution was made of: its own tensors, and the distributions that it is built on."""
+    return [(n, v) for n, v in vars(value).items() if isinstance(v, torch.Tensor | Distribution) and n[:1] != "_"]
+
+
+def opaque(value: Any) -> Iterator[str]:
+    """Class names of the leaves that may hold tensors in a way that `tensors` does not see."""
+    if isinstance(value, torch.Tensor | Distribution) or type(value).__name__.endswith("Cache"):
+        return
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from opaque(item)
+    elif not isinstance(value, _PLAIN):
+        yield type(value).__name__
 
 
 def _items(pairs: Any, caches: bool) -> Iterator[torch.Tensor]:

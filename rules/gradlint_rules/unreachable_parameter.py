@@ -1,8 +1,9 @@
 """GL503: parameters that no gradient from the outputs can reach."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from gradlint.api import Cause, Claim, Finding, Location, ParameterInfo, Rule, RuleContext, Severity, Site
+from gradlint_rules._severed import Severance, by_end, remedies, site, told
 from gradlint_rules._usage import Usage
 from gradlint_rules._wording import counted
 
@@ -26,7 +27,8 @@ class UnreachableParameter(Rule):
     ## Known limits
     Left alone, because they may be meant: parameters with `requires_grad=False`, layers that run under
     `torch.no_grad()` throughout, target, teacher and momentum copies, straight-through estimators, layers used by
-    another method of the file or by a branch that this forward pass did not take, and parts of libraries.
+    another method of the file or by a branch that this forward pass did not take, parts of libraries, and what may
+    have gone into an output of a class that is not understood (tensors, containers, dataclasses, distributions are).
 
     ## Use instead
     Use the layer, delete it, or say `layer.requires_grad_(False)` where it is frozen on purpose.
@@ -101,10 +103,14 @@ class StraightThrough(nn.Module):
     )
 
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
-        """One finding for all that is cut off, one per line for what is never used."""
+        """One finding per place where gradients are cut off, one per line for what is never used."""
         lost = {p.name: p for p in ctx.parameters.values() if p.requires_grad and not p.reachable}
         if not lost or len(lost) == len(ctx.parameters):
             return
+        if ctx.graph.opaque:
+            held = ", ".join(ctx.graph.opaque)
+            ctx.near_miss(f"an output of a class that is not understood ({held}) may hold what seems to be cut off")
+            lost = {name: parameter for name, parameter in lost.items() if not parameter.used}
         usage = Usage(ctx)
         groups: dict[Location, list[ParameterInfo]] = {}
         for name, parameter in lost.items():
@@ -113,37 +119,30 @@ class StraightThrough(nn.Module):
                 ctx.near_miss(f"{name} gets no gradient, but that seems to be meant")
             else:
                 groups.setdefault(place, []).append(parameter)
-        yield from _merged(ctx, self, groups)
+        for place, parameters, end in by_end(ctx, groups):
+            yield self._finding(ctx, place, parameters, end)
 
-
-def _merged(ctx: RuleContext, rule: Rule, groups: Mapping[Location, list[ParameterInfo]]) -> Iterable[Finding]:
-    cut = [p for parameters in groups.values() for p in parameters if p.used]
-    if cut:
-        first = next(place for place, parameters in groups.items() if any(p.used for p in parameters))
-        yield _finding(ctx, rule, first, cut, "is cut off from the output: its result only goes on detached")
-    for place, parameters in groups.items():
-        unused = [p for p in parameters if not p.used]
-        if unused:
-            yield _finding(ctx, rule, place, unused, "is never used in forward")
-
-
-def _finding(ctx: RuleContext, rule: Rule, place: Location, parameters: list[ParameterInfo], why: str) -> Finding:
-    module = parameters[0].module
-    owner = module if len({p.module for p in parameters}) == 1 else module.split(".")[0]
-    elements, names = sum(p.numel for p in parameters), tuple(p.name for p in parameters)
-    return Finding(
-        code=rule.code,
-        name=rule.name,
-        severity=Severity.WARNING,
-        message=f"{owner or parameters[0].name} {why}",
-        sites=(Site(place, f"{counted(len(parameters), 'parameter')} ({elements} weights) that no gradient reaches"),),
-        module=module,
-        cause=Cause.SEVERED,
-        predicted={
-            "summary": f"no gradient at {', '.join(names[:3])}, however long it trains",
-            "parameters": len(parameters),
-            "elements": elements,
-        },
-        attributed=tuple(n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in names),
-        claim=Claim("no-gradient", names[0], subjects=names, predicted=1.0, threshold=1.0),
-    )
+    def _finding(
+        self, ctx: RuleContext, place: Location, parameters: Sequence[ParameterInfo], end: Severance | None
+    ) -> Finding:
+        module = parameters[0].module
+        owner = module if len({p.module for p in parameters}) == 1 else module.split(".")[0]
+        elements, names = sum(p.numel for p in parameters), tuple(p.name for p in parameters)
+        label = f"{counted(len(parameters), 'parameter')} ({elements} weights) that no gradient reaches"
+        return Finding(
+            code=self.code,
+            name=self.name,
+            severity=Severity.WARNING,
+            message=f"{owner or parameters[0].name} {told(parameters[0], end)}",
+            sites=(Site(place, label), *site(end)),
+            module=module,
+            cause=Cause.SEVERED,
+            predicted={
+                "summary": f"no gradient at {', '.join(names[:3])}{' …' if names[3:] else ''}, however long it trains",
+                "parameters": len(parameters),
+                "elements": elements,
+            },
+            remedies=remedies(parameters[0], end),
+            attributed=tuple(n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in names),
+            claim=Claim("no-gradient", names[0], subjects=names, predicted=1.0, threshold=1.0),
+        )

@@ -316,3 +316,32 @@ def test_remedies_say_what_is_left_not_what_is_won(judge: Callable[..., Any]) ->
     assert remedies
     for remedy in remedies:
         assert re.fullmatch(r"leaves (a healthy gradient|a loss of \d+\.\d decades)", remedy.predicted)
+
+
+def test_each_cut_is_a_finding_that_shows_where_the_gradient_ends(judge: Callable[..., Any]) -> None:
+    source = (
+        HEAD
+        + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        self.temperature = nn.Parameter(torch.zeros(1))
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x):
+        warmth = self.temperature.exp().item()
+        weight = torch.sigmoid(self.gate(x) / warmth).data
+        return weight * self.head(x)
+"""
+    )
+    lines = source.splitlines()
+    findings = judge(source).findings
+    assert [finding.code for finding in findings] == ["GL503", "GL503"]
+    for finding, cause, what in zip(findings, (".data", ".item()"), ("gate", "temperature"), strict=True):
+        line = next(number for number, text in enumerate(lines, 1) if cause in text)
+        assert finding.sites[1].location.line == line
+        assert (
+            finding.message.startswith(f"{what} is cut off from the output") and f"{cause} in line" in finding.message
+        )
+        assert finding.remedies[0].edit == f"no {cause} in line {line}"
