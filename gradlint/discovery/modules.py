@@ -115,6 +115,8 @@ def module_classes(defs: Definitions, names: Names) -> dict[str, ast.ClassDef]:
 def _is_module_base(
     base: ast.expr, node: ast.ClassDef, names: Names, classes: dict[str, ast.ClassDef], found: dict[str, ast.ClassDef]
 ) -> bool:
+    if isinstance(base, ast.IfExp):  # pl.LightningModule if pl is not None else nn.Module
+        return any(_is_module_base(choice, node, names, classes, found) for choice in (base.body, base.orelse))
     if isinstance(base, ast.Name) and base.id in classes and base.id not in names.aliases:
         return base.id in found
     dotted = names.dotted(base)

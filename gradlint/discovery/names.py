@@ -40,7 +40,17 @@ class Names:
                 self._plain(node)
             elif isinstance(node, ast.ImportFrom):
                 self._from(node)
+        self._rename(tree)
         self.top = frozenset(bound_names(tree.body)) | frozenset(self.aliases)
+
+    def _rename(self, tree: ast.Module) -> None:
+        """`Base = pl.LightningModule` at the top level is another name of something imported."""
+        for statement in flat_statements(tree.body):
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Attribute() as value):
+                    root = self.dotted(value).partition(".")[0]
+                    if root in self.packages and name != root:
+                        self.aliases[name] = self.dotted(value)
 
     def _plain(self, node: ast.Import) -> None:
         for alias in node.names:

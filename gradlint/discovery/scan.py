@@ -10,10 +10,11 @@ from gradlint.discovery.candidates import find_candidates
 from gradlint.discovery.command_line import command_line_defaults
 from gradlint.discovery.flow_values import ModelValue, Value
 from gradlint.discovery.initialising import trains
-from gradlint.discovery.modules import definitions, is_torch_module
+from gradlint.discovery.modules import definitions
 from gradlint.discovery.names import FRAMEWORKS, Names, flat_statements, is_main_block, returned_names
 from gradlint.discovery.notebook import Notebook
 from gradlint.discovery.roots import principal
+from gradlint.discovery.unrunnable import why_none
 from gradlint.discovery.usage import Follower
 from gradlint.discovery.values import Candidate, FileScan
 
@@ -40,7 +41,7 @@ def scan_file(path: str, source: str) -> FileScan:
     names = Names(tree)
     candidates = find_candidates(tree, names)
     if not candidates:
-        return FileScan(path, False, _why_none(tree, names), tree=tree)
+        return FileScan(path, False, why_none(tree, names), tree=tree)
     functions = {name: node for name, node in definitions(tree).items() if isinstance(node, ast.FunctionDef)}
     notebook = Notebook(path, names, candidates, functions)
     sole = _sole_model(candidates)
@@ -73,23 +74,6 @@ def _parse(path: str, source: str) -> ast.Module:
 def _mentions_models(source: str) -> bool:
     """Whether a text holds any of the words without which nothing in it can be a candidate."""
     return any(word in source for word in _WORDS)
-
-
-def _why_none(tree: ast.Module, names: Names) -> str:
-    if not tree.body:
-        return "the file is empty"
-    if not names.framework:
-        return "imports neither torch nor a framework built on it"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call | ast.ClassDef) and _is_hidden_model(node, names):
-            return "its models are local to a function: define them, or one that returns them, at the top level"
-    return "defines no nn.Module, no function that returns one and no name bound to one"
-
-
-def _is_hidden_model(node: ast.Call | ast.ClassDef, names: Names) -> bool:
-    if isinstance(node, ast.Call):
-        return names.dotted(node.func) == "torch.nn.Sequential"
-    return any(is_torch_module(names.dotted(base)) for base in node.bases)
 
 
 def _sole_model(candidates: tuple[Candidate, ...]) -> str:

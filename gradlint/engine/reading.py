@@ -87,6 +87,8 @@ def read(job: Job, config: Config) -> Reading:
         skipped = tuple(_without_forward(job.path, found) for found in unrunnable(scan)) or (
             Skipped(job.path, 1, "", scan.reason or "it holds no model that could be built on its own", is_model=False),
         )
+    elif not asked:
+        skipped += tuple(_without_forward(job.path, found) for found in unrunnable(scan, alone=False))
     return Reading(source, kept, skipped, is_whole=not asked)
 
 

@@ -77,7 +77,14 @@ def test_a_class_of_any_module_base_is_a_model(imports: str, base: str) -> None:
         ("import torch\nloss = torch.nn.CrossEntropyLoss()\n", "defines no nn.Module"),
         ("import torch\nact = torch.nn.ReLU()\n", "defines no nn.Module"),
         ("import torch\ndef main():\n    class A(torch.nn.Module): pass\n", "its models are local to a function"),
-        ("import torch.nn as nn\nif __name__ == '__main__':\n    m = nn.Sequential()\n", "its models are local"),
+        (
+            "import torch.nn as nn\nif __name__ == '__main__':\n    m = nn.Sequential()\n",
+            "its models are made in its main",
+        ),
+        (
+            "import torch.nn as nn\nfrom x import B\nclass A(B):\n    def __init__(self): self.l = nn.Sequential()\n",
+            "A in line 3 makes layers, but derives from B, which is not known to be an nn.Module",
+        ),
     ],
 )
 def test_a_file_without_models_says_why(source: str, reason: str) -> None:
@@ -85,6 +92,19 @@ def test_a_file_without_models_says_why(source: str, reason: str) -> None:
     assert not found.may_hold_model
     assert found.reason.startswith(reason)
     assert find_targets(found) == []
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "try:\n    import lightning as L\n    Base = L.LightningModule\nexcept ImportError:\n    Base = nn.Module",
+        "try:\n    import lightning as L\nexcept ImportError:\n    L = None\nBase = nn.Module",
+        "Layers = nn\nclass Base(L.LightningModule if L else nn.Module): pass",
+    ],
+)
+def test_a_base_class_may_go_by_another_name(base: str) -> None:
+    text = "from torch import nn\n" + base + "\nclass Net(Base):\n    def forward(self, x): return x\n"
+    assert [target.name for target in find_targets(scan(text))] == ["Net"]
 
 
 def test_a_syntax_error_is_told_with_its_place() -> None:

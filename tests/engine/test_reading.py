@@ -141,6 +141,18 @@ def test_a_class_without_a_forward_is_told(
     assert skipped.remedy.startswith(remedy)
 
 
+def test_a_class_without_a_forward_is_told_beside_a_model_too(tmp_path: Path) -> None:
+    agent = CLASS.format(name="Agent") + "    def get_value(self, x):\n        return x\n"
+    part = CLASS.format(name="Part") + "    def encode(self, x):\n        return x\n"
+    base = CLASS.format(name="Base") + "    def log(self, x):\n        return x\n"
+    net = "class Net(Base):\n    def forward(self, x):\n        return Part().encode(x)\n"
+    reading = read(job(tmp_path, agent + part + base + net), Config())
+    assert [target.name for target in reading.targets] == ["Net"]
+    (skipped,) = reading.skipped
+    assert (skipped.name, skipped.is_model) == ("Agent", False)
+    assert skipped.reason == "it defines no forward, so there is no forward pass to follow (it has get_value)"
+
+
 def test_standard_input_is_named_where_it_is_not_text() -> None:
     reason = "standard input is not valid UTF-8: byte 0xff in line 2, column 6"
     with pytest.raises(AnalysisError, match=f"^{reason}$") as told:
