@@ -183,11 +183,13 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
     import tomli
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return text, tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         where = Location(str(path), getattr(error, "lineno", 1), getattr(error, "colno", 1))
         raise UsageError(f"not valid TOML: {error}", location=where, remedy="see https://toml.io") from error
+    except RecursionError as error:
+        raise UsageError("nested too deeply", location=Location(str(path), 1)) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot read the configuration: {reason}", location=Location(str(path), 1)) from error
@@ -252,8 +254,8 @@ def _place(origin: str, text: str, key: str) -> Location | None:
 
 
 def place_of(config: Config, key: str) -> Location | None:
-    """Line of the configuration file at which a key below `rules` stands; None where no file says it."""
-    path = Path(config.origins.get("rules", ""))
+    """Line of the configuration file at which a key stands, also one below `rules`; None where no file says it."""
+    path = Path(config.origins.get(key) or config.origins.get("rules", ""))
     return _place(str(path), read(path)[0], key) if path.is_file() else None
 
 
@@ -271,8 +273,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             raise UsageError(f"unknown environment variable {name}", remedy=did_you_mean(spoken, name))
         text = environment[name]
         is_list = "tuple" in str(fields[key].type)
-        values[key] = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+        values[key] = listed(text, name) if is_list else text
     return values
+
+
+def listed(text: str, given_by: str) -> list[str]:
+    """Parts between commas; a selection of none is an empty variable of somebody's script, not a wish for no rules."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts and given_by in ("--select", f"{ENVIRONMENT_PREFIX}SELECT"):
+        raise UsageError(f"{given_by} names no rule: {text!r}", remedy="name one, as in GL1, or leave it out for all")
+    return parts
 
 
 _CHOICES = {"fail-on": get_args(FailOn), "optimizer": get_args(Optimizer), "dtype": get_args(Dtype)}

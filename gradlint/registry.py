@@ -117,7 +117,7 @@ def select(registry: Registry, config: Config) -> Selection:
     whatever is selected, until it is ignored by name.
 
     Raises:
-        UsageError: a selector or a `[tool.gradlint.rules.<name>]` that fits no rule.
+        UsageError: a selector or a `[tool.gradlint.rules.<name>]` that fits no rule, or settings that leave no rule on.
     """
     names = registry.names
     _reject_unknown_options(registry, config)
@@ -134,7 +134,19 @@ def select(registry: Registry, config: Config) -> Selection:
         strength = max(base, wanted[code] if wanted[code] >= needed else 0, 1 if code == UNANALYSABLE[0] else 0)
         if strength > unwanted[code]:
             codes.add(code)
+    _reject_nothing(config, codes)
     return Selection(tuple(rule for rule in registry.rules if rule.code in codes), frozenset(codes), names)
+
+
+def _reject_nothing(config: Config, codes: set[str]) -> None:
+    """Raise UsageError where nothing is left to check: that every model is clear would say nothing."""
+    if config.select is not None and not config.select and not config.extend_select:
+        reason, key, remedy = "no rule is selected: select is empty", "select", "leave it out for all stable rules"
+    elif not codes:
+        reason, key, remedy = "no rule is selected: every one is ignored", "ignore", "ignore single codes or names"
+    else:
+        return
+    raise UsageError(reason, location=place_of(config, key), remedy=remedy)
 
 
 def _specificity(code: str, names: Mapping[str, str], selectors: Sequence[str]) -> int:

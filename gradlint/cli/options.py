@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gradlint.config import Config, load
+from gradlint.config import Config, listed, load
 from gradlint.core.errors import UsageError
 from gradlint.engine.run import base_folder
 from gradlint.report.style import Style
@@ -64,8 +64,10 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
     for name, value in given.items():
         key = name.replace("_", "-")
         if key in _SETTINGS and value:
-            overrides[key] = [part.strip() for item in value for part in item.split(",") if part.strip()]
-        elif key in ("timeout", "memory", "optimizer", "fail-on", "jobs") or (key == "probe" and value):
+            overrides[key] = listed(",".join(value), f"--{key}")
+        elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs") and value is not None) or (
+            key == "probe" and value
+        ):
             overrides[key] = value
     return load(
         base_folder(paths),
@@ -85,18 +87,27 @@ def _config_options(values: Sequence[str]) -> tuple[Path | None, dict[str, Any]]
     path: Path | None = None
     inline: dict[str, Any] = {}
     for value in values:
-        if "=" in value and not Path(value).exists():
+        if _is_file(value):
+            path = Path(value)
+        elif "=" in value:
             try:
                 inline.update(tomli.loads(value))
             except tomli.TOMLDecodeError as error:
                 reason = f'--config "{value}" is not TOML: {error}'
                 raise UsageError(reason, remedy='as in --config "timeout = 30"') from error
-        elif Path(value).is_file():
-            path = Path(value)
+            except RecursionError as error:
+                raise UsageError("--config: nested too deeply") from error
         else:
             raise UsageError(f"--config: there is no file {value}", remedy='name a file, or write "key = value"')
     reject_unknown(inline, "--config", "")
     return path, inline
+
+
+def _is_file(value: str) -> bool:
+    try:
+        return Path(value).is_file()
+    except OSError:  # longer than the name of any file
+        return False
 
 
 def style_of(given: Mapping[str, Any]) -> Style:

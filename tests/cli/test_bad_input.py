@@ -152,6 +152,10 @@ def test_a_file_that_the_system_does_not_let_read(run: Run, tmp_path: Path) -> N
         (["--config", "timeout = "], "is not TOML", "timeout = 30"),
         (["--config", "gone.toml"], "there is no file gone.toml", "key = value"),
         (["--timeout", "-1"], "timeout: expected `float` > 0.0", "timeout is e.g. 60"),
+        (["--config", "timeout = -1"], "timeout: expected `float` > 0.0", "timeout is e.g. 60"),
+        (["--select", ""], "--select names no rule: ''", "leave it out for all"),
+        (["--select", ","], "--select names no rule: ','", "leave it out for all"),
+        (["--config", "select = []"], "no rule is selected: select is empty", "leave it out for all stable rules"),
     ],
 )
 @pytest.mark.parametrize("output_format", ["full", "json"])
@@ -179,6 +183,28 @@ def test_an_unknown_key_in_a_file_names_file_and_line(run: Run, tmp_path: Path) 
         f"  --> {tmp_path}/pyproject.toml:3:1\n"
         '  = help: did you mean "select"?\n'
     )
+
+
+def test_an_empty_selection_is_never_all_clear(run: Run, model: Path) -> None:
+    done = run("check", ".", cwd=model.parent, GRADLINT_SELECT="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: GRADLINT_SELECT names no rule: ''" in done.stderr
+    path = model.parent / "gradlint.toml"
+    path.write_text("jobs = 1\nselect = []\n")
+    done = run("check", ".", cwd=model.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"error: no rule is selected: select is empty\n  --> {path}:2:1\n" in done.stderr
+
+
+def test_settings_nested_without_end(run: Run, tmp_path: Path) -> None:
+    nested = "exclude = " + "[" * 5000 + "]" * 5000
+    done = run("check", ".", "--config", nested, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: --config: nested too deeply\n" in done.stderr
+    (tmp_path / "gradlint.toml").write_text(nested + "\n")
+    done = run("check", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"error: nested too deeply\n  --> {tmp_path}/gradlint.toml:1:1\n" in done.stderr
 
 
 def test_options_for_an_unknown_rule(run: Run, tmp_path: Path) -> None:

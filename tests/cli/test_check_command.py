@@ -25,6 +25,12 @@ def test_a_finding_exits_1_and_shows_its_line(run: Run, model: Path) -> None:
     assert "Found 1 error in 1 model (1 file)." in lines
 
 
+def test_what_to_fail_on_as_key_and_value(run: Run, model: Path) -> None:
+    done = run("check", "model.py", "--select", "TST101", "--config", 'fail-on = "never"', cwd=model.parent)
+    assert done.returncode == 0, done.stderr
+    assert "error[TST101]" in done.stdout
+
+
 def test_concise_into_a_file_and_exit_zero(run: Run, model: Path) -> None:
     arguments = ["--select", "sure-thing", "--output-format", "concise", "-o", "out.txt", "--exit-zero"]
     done = run("check", *arguments, cwd=model.parent)

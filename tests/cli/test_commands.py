@@ -49,6 +49,17 @@ def test_settings_with_their_origin(run: Run, tmp_path: Path) -> None:
     assert tomli.loads(done.stdout)["timeout"] == 7.0
 
 
+def test_every_setting_can_be_given_as_key_and_value(run: Run, tmp_path: Path) -> None:
+    given = ["timeout = 5", "memory=2", 'optimizer = "adam"', "jobs = 3", "probe = true"]
+    arguments = [part for setting in given for part in ("--config", setting)]
+    done = run("config", "--isolated", *arguments, cwd=tmp_path)
+    settings = tomli.loads(done.stdout)
+    wanted = {"timeout": 5.0, "memory": 2.0, "optimizer": "adam", "jobs": 3, "probe": True}
+    assert {key: settings[key] for key in wanted} == wanted
+    done = run("config", "--isolated", *arguments, "--timeout", "9", cwd=tmp_path)
+    assert tomli.loads(done.stdout)["timeout"] == 9.0
+
+
 def test_predicted_flow_as_a_table(run: Run, model: Path) -> None:
     done = run("flow", "model.py", cwd=model.parent)
     assert done.returncode == 0, done.stderr

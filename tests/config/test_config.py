@@ -115,6 +115,11 @@ def test_refusal_of_an_environment_variable() -> None:
         load(Path.cwd(), environment={"GRADLINT_TIMEOUT": "soon"}, isolated=True)
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    (tmp_path / "gradlint.toml").write_bytes(b"\xef\xbb\xbftimeout = 3\n")
+    assert load(tmp_path).timeout == 3.0
+
+
 def test_refusal_of_an_unreadable_file(tmp_path: Path) -> None:
     path = tmp_path / "gradlint.toml"
     path.write_bytes(b"timeout = 3 # \xe9\n")

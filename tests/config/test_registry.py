@@ -67,6 +67,19 @@ def test_unanalysable_stays_on_until_it_is_ignored(rules: Registry) -> None:
     assert "GL001" not in codes(rules, ignore=("unanalysable-model",))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"select": ()}, "no rule is selected: select is empty"),
+        ({"ignore": ("GL",)}, "no rule is selected: every one is ignored"),
+    ],
+)
+def test_settings_that_leave_no_rule_on_are_refused(rules: Registry, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        codes(rules, **options)
+    assert codes(rules, select=(), extend_select=("GL1",)) == {"GL001", "GL101", "GL102"}
+
+
 @pytest.mark.parametrize("option", ["select", "extend_select", "ignore"])
 def test_unknown_selectors_are_refused(rules: Registry, option: str) -> None:
     with pytest.raises(UsageError) as caught:
