@@ -168,3 +168,22 @@ def test_one_step_at_a_time_is_one_recurrence() -> None:
     (times,) = flow.times
     assert (times.steps, times.module) == (40, "rnn")
     assert -1.0 < times.gain < -0.1
+
+
+@pytest.mark.parametrize("picked", [lambda h: torch.cat((h[-2], h[-1]), 1), lambda h: torch.cat((h[0], h[1]), 1)])
+def test_every_layer_whose_last_state_is_read_gets_a_gradient(picked: Callable[[Tensor], Tensor]) -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = nn.GRU(WIDTH, 48, 2, batch_first=True, bidirectional=True)
+            self.head = nn.Linear(96, 64)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.head(picked(self.inside(x)[1]))
+            return y
+
+    torch.manual_seed(0)
+    model, x = Both(), torch.randn(8, 10, WIDTH)
+    predicted, measured = gradlint.flow(model, x).parameters(), gradlint.measure(model, x).parameters()
+    for name, figures in measured.items():
+        assert bool(predicted[name].gradient_rms) == bool(figures.gradient_rms), name

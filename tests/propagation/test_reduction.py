@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from _compare import Case, check, each
 from _modules import WIDTH, Chain, Fan, Op, dense, point
 from torch import Tensor, nn
@@ -47,8 +48,29 @@ POSITIONS = (
 UNITS = (
     beside("mean of features", lambda x: x.mean(-1, keepdim=True)),
     beside("norm of features", lambda x: x.norm(dim=-1, keepdim=True)),
+    over("largest of two features", lambda x: x.view(8, 24, 64, 2).max(-1).values.repeat(1, 1, 2)),
+    over("smallest of two features", lambda x: x.view(8, 24, 64, 2).amin(-1).repeat(1, 1, 2)),
     over("mean of four features", lambda x: x.view(8, 24, 32, 4).mean(-1).repeat(1, 1, 4)),
 )
+
+
+def weights_only(name: str, op: Callable[[Tensor], Tensor], shape: tuple[int, ...], within: float) -> Case:
+    """Behind layers without biases: in front of what takes out a mean their gradient is zero but for rounding."""
+    return Case(name, lambda: Chain(dense(bias=False), Op(op), dense(bias=False)), (shape,), within=within, seeds=6)
+
+
+DIVIDED = (
+    weights_only("divided by the deviation over samples", lambda x: (x - x.mean(0)) / x.std(0), (16, WIDTH), 0.1),
+    weights_only("divided by the variance over samples", lambda x: x / (x.var(0) + 1e-5).sqrt(), (16, WIDTH), 0.06),
+    weights_only("normalised over tokens", lambda x: F.normalize(x, dim=1), TOKENS, 0.06),
+    weights_only("divided by the largest sample", lambda x: x / x.abs().amax(0), (16, WIDTH), 0.25),
+    weights_only("the largest sample taken off", lambda x: x - x.max(0).values, (16, WIDTH), 0.15),
+)
+
+
+@each(DIVIDED)
+def test_statistics_that_are_divided_by(case: Case) -> None:
+    check(case)
 
 
 @each(POSITIONS)

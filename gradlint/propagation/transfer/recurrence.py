@@ -116,19 +116,42 @@ def _received(result: Tensor, leaf: Tensor, cotangent: Tensor, key: str) -> Tens
 
 
 def _last_state(call: Call, last: Tensor, index: int, batch: int, emitted: Callable[..., Tensor]) -> Signal:
-    """h_n or c_n `[layers·directions, batch, width]`, of which usually the last layer is read."""
+    """h_n or c_n `[layers·directions, batch, width]`, of which often only some layers are read."""
     layers = last.shape[0]
+    read = _layers_read(call.node, index, layers)
 
     def cotangent(g: Tensor) -> Tensor:
         gen = P.generator("state", call.key, index)
         noise = torch.randn(last.shape, generator=gen, dtype=P.DTYPE)
-        noise[:-1] = 0
-        return noise * math.sqrt(P.moments(g).q * layers)
+        noise[[i for i in range(layers) if i not in read]] = 0
+        return noise * math.sqrt(P.moments(g).q * layers / len(read))
 
-    y = particles_of(last.detach()[-1:], f"{call.key}.{index}")
+    y = particles_of(last.detach()[read], f"{call.key}.{index}")
     shape = (layers, batch, last.shape[2])
     dims = (dim(layers, Role.POSITION), dim(batch, Role.SAMPLE), dim(last.shape[2], Role.UNIT))
     return Signal(emitted(last, cotangent, y[[0, 0, 2, 2]] if layers == 1 else y), shape, dims)
+
+
+def _layers_read(node: fx.Node, index: int, layers: int) -> list[int]:
+    """Which layers' (and directions') last states are picked; all of them where the state goes on whole."""
+    found: set[int] = set()
+    for state in (user for user in node.users if op_of(user).op == "unpack" and user.args[1] == index):
+        for user in state.users:
+            op = op_of(user).op if user.op != "output" else ""
+            picked = _selected_layer(user, op)
+            if picked is None:
+                return list(range(layers))
+            found.add(picked % layers)
+    return sorted(found) or list(range(layers))
+
+
+def _selected_layer(user: fx.Node, op: str) -> int | None:
+    index: Any = None
+    if op == "getitem":
+        index = user.args[1][0] if isinstance(user.args[1], tuple) else user.args[1]
+    elif op == "select" and user.args[1] == 0:
+        index = user.args[2]
+    return index if isinstance(index, int) else None
 
 
 def _cotangent(m: P.Moments, out: Tensor, profile: int | None, steps: int, total: int, key: str) -> Tensor:

@@ -33,11 +33,11 @@ def _result_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]) 
     return tuple(d for i, d in enumerate(signal.dims) if i not in axes)
 
 
-def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
-    """Mean over whole dims."""
+def mean_over(call: Call, signal: Signal, axes: tuple[int, ...], *, squares: bool = False) -> Signal:
+    """Mean over whole dims, of squares where that is said: it is positive, whatever is divided by it."""
     gone = [signal.dims[i] for i in axes]
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
-    x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
+    x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE), squares=squares)
     x = unit_mean(x, units, call.key)
     return Signal(x, call.shape, _result_dims(signal, axes, call.shape))
 
@@ -61,7 +61,7 @@ def _block_means(x: Tensor, n: int) -> Tensor:
     return torch.cat([means, means[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
 
 
-def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
+def _replica_mean(call: Call, signal: Signal, positions: int, samples: int, *, squares: bool = False) -> Tensor:
     """Mean over positions and samples: a projection, so the result covaries with its operand as it should."""
     if positions * samples == 1:
         return signal.x
@@ -80,9 +80,17 @@ def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> T
         s, o = (q, p) if whole else (s, o)
     y = _projected(around, m, P.Moments(q, p, s, o), call.key)
     if x.shape[1] > 1:
-        y = y + mean
+        y = _positive(y, mean) if squares else y + mean
     n = positions * samples
     return emit(y, (signal.x, lambda g, scale: g / n))
+
+
+def _positive(around: Tensor, mean: Tensor) -> Tensor:
+    """Means of squares are positive too: log-normal, with the same mean and variance."""
+    level = mean.clamp(min=1e-300)
+    relative = around.square().mean(1, keepdim=True) / level.square()
+    wide = torch.log1p(relative)
+    return level * torch.exp(around / level * (wide / relative.clamp(min=1e-300)).sqrt() - wide / 2)
 
 
 def _projected(x: Tensor, now: P.Moments, target: P.Moments, key: str) -> Tensor:
@@ -121,7 +129,7 @@ def variance(power: float) -> Transfer:
         axes = reduced_axes(call)
         m = mean_over(call, signal, axes)
         around = signal.with_x(signal.x - m.x)
-        v = mean_over(call, around.with_x(around.x.square()), axes)
+        v = mean_over(call, around.with_x(around.x.square()), axes, squares=True)
         return v.with_x(v.x if power == 1 else v.x.clamp(min=0).add(1e-300).pow(power))
 
     return rule
@@ -142,7 +150,7 @@ def norm(call: Call) -> Signal:
     signal = call.signal(call.args[0])
     axes = reduced_axes(call, index)
     n = math.prod(signal.shape[i] for i in axes)
-    square = mean_over(call, signal.with_x(signal.x.square()), axes)
+    square = mean_over(call, signal.with_x(signal.x.square()), axes, squares=True)
     return square.with_x((square.x.clamp(min=0) * n + 1e-300).sqrt())
 
 
@@ -157,23 +165,44 @@ def extreme(call: Call) -> Any:
     sign = -1.0 if call.op.op in ("amin", "min", "aminmax") else 1.0
     gone = [signal.dims[i] for i in axes]
     x = signal.x * sign
-    if count(gone, Role.POSITION) > 1:
-        x = _largest_position(x, count(gone, Role.POSITION), call.key)
-    if count(gone, Role.UNIT) * count(gone, Role.KEY) > 1:
-        x = x.amax(1, keepdim=True)
+    for role in (Role.POSITION, Role.SAMPLE):
+        if count(gone, role) > 1:
+            x = _largest_place(x, count(gone, role), role, call.key)
+    x = _largest_unit(x, count(gone, Role.UNIT) * count(gone, Role.KEY), evenly=call.op.op in ("amax", "amin"))
     result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape))
     meta = call.node.meta.get("val")
     return (result, None) if isinstance(meta, tuple | list) else result
 
 
-def _largest_position(x: Tensor, n: int, key: str) -> Tensor:
-    """Largest of `n` positions; its gradient goes to one position in n."""
-    v = x.detach()
-    common = v.view(2, 2, -1).mean(1, keepdim=True).expand(2, 2, v.shape[1]).reshape(P.R, -1)
-    top = common
+def _largest_unit(x: Tensor, n: int, *, evenly: bool) -> Tensor:
+    """Largest of `n` units: of groups of particles, or of all where there are no fewer units.
+
+    Equal ones (zeros behind a ReLU) share the gradient `evenly`, or one of them gets it.
+    """
+    if n == 1 or x.shape[1] == 1:
+        return x
+    if n >= P.distinct():
+        return x.amax(1, keepdim=True)
+    v = x.detach().expand(P.R, P.S).view(P.R, P.BLOCKS, -1)
+    whole = P.distinct() // n * n
+    top = v[..., :whole].reshape(P.R, P.BLOCKS, -1, n).amax(3).repeat_interleave(n, 2)
+    top = torch.cat([top, top[..., : P.distinct() - whole]], 2)
+    won = (v == top).to(P.DTYPE)
+    ties = won[..., :whole].reshape(P.R, P.BLOCKS, -1, n).sum(3).repeat_interleave(n, 2)
+    ties = torch.cat([ties, ties[..., : P.distinct() - whole]], 2).clamp(min=1)
+    won = (won / (ties if evenly else ties.sqrt())).reshape(P.R, P.S)
+    return emit(top.reshape(P.R, P.S), (x, lambda g, scale: g * won))
+
+
+def _largest_place(x: Tensor, n: int, role: Role, key: str) -> Tensor:
+    """Largest over `n` positions or samples; its gradient goes to one of them."""
+    v, axis = x.detach().view(2, 2, -1), 1 if role is Role.POSITION else 0
+    common = v.mean(axis, keepdim=True)
+    rest = v - common
+    top = common.expand_as(v)
     for draw in range(min(n, 256)):
-        top = torch.maximum(top, common + (v - common)[:, P.permutation(key, draw)])
-    top = top.view(2, 2, -1)[:, :1].expand(2, 2, v.shape[1]).reshape(P.R, -1)
+        top = torch.maximum(top, common + rest[..., P.permutation(key, role, draw)[: v.shape[2]]])
+    top = top.narrow(axis, 0, 1).expand_as(v).reshape(P.R, -1)
     return emit(top, (x, lambda g, scale: P.cotangent(P.Moments(P.moments(g).q / n, 0.0, 0.0, 0.0), "max", key)))
 
 
