@@ -1,4 +1,7 @@
-"""Live models, in the caller's own process. The model, the random state and the grad mode are left exactly as found."""
+"""Live models, in the caller's own process. The model, the random state and the grad mode are left exactly as found.
+
+One thread at a time: a second one waits until the first is done.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,13 +14,16 @@ from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import Report
 from gradlint.core.target import Target
+from gradlint.engine.alone import alone
+from gradlint.engine.given import fed_with
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from gradlint.building.built import BuiltModel, Fed
+    from gradlint.building.built import BuiltModel
 
 
+@alone
 def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) -> Report:
     """Check a live model.
 
@@ -44,7 +50,7 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
     try:
         with stage("build", target, _quiet):
             built = _adopt(model, target)
-        fed = None if example_inputs is None else _fed(example_inputs, {})
+        fed = None if example_inputs is None else fed_with(model, example_inputs, {})
         examined = analysis.examine_built(target, built, fed, None, on_stage=_quiet)
         result = analysis.findings_of(examined, settings, on_stage=_quiet)
     except AnalysisError as error:
@@ -54,6 +60,7 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
     return Report(findings=findings, models=models, skipped=result.skipped, files=0)
 
 
+@alone
 def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Flow:
     """Predict a live model's gradient flow, without a backward pass.
 
@@ -68,18 +75,21 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
         TypeError: keyword arguments whose names are no strings.
     """
     from gradlint import propagation, tracing
+    from gradlint.worker import analysis
     from gradlint.worker.stages import stage
 
-    fed = _fed(example_inputs, kwargs or {})
     target = _target(model, Config())
+    fed = fed_with(model, example_inputs, kwargs or {})
     with stage("build", target, _quiet):
         built = _adopt(model, target)
     with stage("trace", target, _quiet):
         graph = tracing.trace(built, fed)
+        analysis.require_outputs(graph)
     with stage("propagate", target, _quiet):
         return propagation.propagate(graph, built.values)
 
 
+@alone
 def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Flow:
     """The same structure as `flow`, from one real forward and backward pass with standard normal cotangents.
 
@@ -89,12 +99,13 @@ def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
         kwargs: further keyword arguments of the forward.
 
     Raises:
+        AnalysisError: a parameter or input without values.
         Exception: whatever the model's forward raises on these inputs.
     """
     from gradlint import probe
 
     _require_values(model)
-    fed = _fed(example_inputs, kwargs or {})
+    fed = fed_with(model, example_inputs, kwargs or {}, as_given=True)
     return probe.measure(model, fed.args, dict(fed.kwargs))
 
 
@@ -142,32 +153,12 @@ def _require_values(model: "nn.Module") -> None:
                 f"{name} has no value: it is on the meta device",
                 "model.to_empty(device=…), then initialise",
             )
+        elif tensor.is_inference():
+            reason = f"{name} was made under torch.inference_mode(): no gradient can ever be computed for it"
+            remedy = "build the model outside of torch.inference_mode()"
         else:
             continue
         raise AnalysisError(reason, stage="build", remedy=remedy)
-
-
-def _fed(example_inputs: Any, kwargs: Mapping[str, Any]) -> "Fed":
-    from gradlint.building.built import Fed
-    from gradlint.worker.analysis import describe_inputs
-
-    for named in (kwargs, example_inputs if isinstance(example_inputs, Mapping) else {}):
-        _require_names(named)
-    if isinstance(example_inputs, Mapping):
-        args: tuple[Any, ...] = ()
-        kwargs = {**example_inputs, **kwargs}
-    else:
-        args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    return Fed(args, dict(kwargs), described=describe_inputs(args, kwargs), source="given")
-
-
-def _require_names(kwargs: object) -> None:
-    """Raise TypeError where something is no dictionary of keyword arguments."""
-    if not isinstance(kwargs, Mapping):
-        raise TypeError(f"kwargs: expected a dictionary of keyword arguments, not {type(kwargs).__name__}")
-    for name in kwargs:
-        if not isinstance(name, str):
-            raise TypeError(f"keyword arguments have names: {name!r} is of type {type(name).__name__}, not str")
 
 
 def _quiet(stage: str) -> None:

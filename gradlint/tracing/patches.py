@@ -1,5 +1,9 @@
-"""What has to be swapped inside torch while a forward pass is recorded. Everything is put back, also after errors."""
+"""What has to be swapped inside torch while a forward pass is recorded. Everything is put back, also after errors.
 
+What other threads call meanwhile goes its usual way.
+"""
+
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -33,9 +37,11 @@ def builtins_only() -> Iterator[None]:
 @contextmanager
 def module_calls(around: Callable[[nn.Module, Callable[[], Any], tuple[Any, ...]], Any]) -> Iterator[None]:
     """Route every module call through `around(module, run, inputs)`, whose result is what the caller gets."""
-    original = nn.Module.__call__
+    original, recorded = nn.Module.__call__, threading.get_ident()
 
     def call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != recorded:
+            return original(module, *args, **kwargs)
         return around(module, lambda: original(module, *args, **kwargs), (*args, *kwargs.values()))
 
     with mock.patch.object(nn.Module, "__call__", call):
@@ -45,11 +51,12 @@ def module_calls(around: Callable[[nn.Module, Callable[[], Any], tuple[Any, ...]
 @contextmanager
 def autograd_functions(apply: Callable[[Any, Callable[..., Any], tuple[Any, ...]], Any]) -> Iterator[None]:
     """Route every `autograd.Function.apply` through `apply(cls, original, args)`."""
-    original = torch.autograd.Function.__dict__["apply"]
+    original, recorded = torch.autograd.Function.__dict__["apply"], threading.get_ident()
 
     def patched(cls: Any, *args: Any, **kwargs: Any) -> Any:
         bound = original.__get__(None, cls)
-        return apply(cls, bound, args) if not kwargs else bound(*args, **kwargs)
+        is_seen = threading.get_ident() == recorded and not kwargs
+        return apply(cls, bound, args) if is_seen else bound(*args, **kwargs)
 
     torch.autograd.Function.apply = classmethod(patched)  # type: ignore[method-assign,assignment]
     try:

@@ -128,9 +128,18 @@ def examine_built(
             return _examine_unfed(target, built, scan, unfed, on_stage)
     with stage("trace", target, on_stage):
         graph = tracing.trace(built, fed)
+        require_outputs(graph)
     with stage("propagate", target, on_stage):
         flow = propagation.propagate(graph, built.values)
     return Examined(target, built, graph, flow, fed, scan)
+
+
+def require_outputs(graph: ModelGraph) -> None:
+    """Raise AnalysisError where no output has an element: nothing flows back from a batch of none."""
+    shapes = [graph.view.nodes[name].shape for name in graph.view.outputs if name in graph.view.nodes]
+    if shapes and all(shape is not None and 0 in shape for shape in shapes):
+        reason = f"the forward pass gave no elements on these inputs: an output of shape {shapes[0]}"
+        raise AnalysisError(reason, stage="feed", remedy="give inputs without a dimension of 0: a batch of one or more")
 
 
 def findings_of(examined: Examined, settings: Settings, *, on_stage: OnStage) -> TargetResult:
