@@ -7,6 +7,7 @@ from torch import nn
 from gradlint.building.built import BuiltModel
 from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
+from gradlint.building.feeding.evaluate import with_values
 from gradlint.building.guard import Guard, TooLargeError
 from gradlint.building.initialise import initialise
 from gradlint.building.laws import read_values
@@ -70,7 +71,8 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
         raise
     if guard.exceeded:
         return None
-    described = describe(target, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
+    fed = with_values(target, namespace)
+    described = describe(fed, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
     return replace(described, doubts=doubts)
 
 
@@ -119,4 +121,4 @@ def _build_large(target: Target, namespace: Namespace) -> BuiltModel:
     from gradlint.building.large import build_large  # imports torch._dynamo and sympy: a second of CPU
 
     built = build_large(target, namespace, lambda model: class_location(model, target, namespace))
-    return replace(built, notes=(*notes_on(namespace, []), *built.notes))
+    return replace(built, target=with_values(target, namespace), notes=(*notes_on(namespace, []), *built.notes))

@@ -24,7 +24,8 @@ class InputSpec:
     """Exclusive upper bound of integer inputs."""
     low: int = 0
     value: Any = None
-    """A literal that is passed as it stands instead of a tensor (then `dtype` is "literal")."""
+    """A literal that is passed as it stands instead of a tensor (then `dtype` is "literal"), or code whose last line
+    computes the input (then it is "expression")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ class Target:
     """How the arguments were found: "configured", "defaults", "as in model.py:41" …"""
     inputs_from: str = ""
     """How the inputs were found: empty where the user said them, "as in model.py:45" where the file feeds the model."""
+    unread_feed: int = 0
+    """Line that feeds the model in a way that was not understood; 0 where there is none."""
+    unread_why: str = ""
+    """What went wrong with it, where that is known."""
     module: str = ""
     """Dotted import name where the target was given as `pkg.mod:Attr`, else empty."""
     initialisers: tuple[Initialiser, ...] = ()

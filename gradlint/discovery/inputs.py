@@ -1,11 +1,15 @@
 """Inputs that a file makes itself: `torch.randn(4, 3, 32, 32)` and the like, read as shapes and dtypes."""
 
 import ast
+import builtins
+from collections.abc import Iterator
 from typing import Any
 
 from gradlint.core.target import InputSpec
+from gradlint.discovery.harmless import harmless_code
+from gradlint.discovery.initialising import Functions
 from gradlint.discovery.literals import Scope, UnreadableError, elements, evaluate, number
-from gradlint.discovery.names import Names
+from gradlint.discovery.names import Names, mentions
 
 _FLOAT_FACTORIES = frozenset("randn rand zeros ones empty normal".split())  # noqa: SIM905
 _UNCHANGED = frozenset(
@@ -27,6 +31,62 @@ _UNCHANGED = frozenset(
     ]
 )
 _CASTING = {"long": "int64", "int": "int32", "float": "float32", "half": "float16", "double": "float64", "bool": "bool"}
+
+
+def read_inputs(call: ast.Call, scope: Scope, names: Names, functions: Functions) -> tuple[InputSpec, ...]:
+    """What a call feeds a model with: shapes where they can be read, else expressions that the worker evaluates.
+
+    Raises:
+        UnreadableError: where an argument is neither, or none of them is a tensor.
+    """
+    specs = []
+    for node, name in _arguments(call, scope):
+        try:
+            specs.append(read_input(node, scope, names, name))
+        except (UnreadableError, IndexError):
+            code = harmless_code(node, scope, names, functions)
+            specs.append(InputSpec((), "expression", name, value=code))
+    if all(spec.dtype == "literal" for spec in specs):
+        raise UnreadableError
+    return tuple(specs)
+
+
+def _arguments(call: ast.Call, scope: Scope) -> Iterator[tuple[ast.expr, str]]:
+    """Arguments of a call with the names that they are passed by; `*pair` and `**batch` are taken apart."""
+    for argument in call.args:
+        if isinstance(argument, ast.Starred):
+            listed = _bound(argument.value, scope)
+            if not isinstance(listed, ast.Tuple | ast.List):
+                raise UnreadableError
+            yield from ((element, "") for element in listed.elts)
+        else:
+            yield argument, ""
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            yield keyword.value, keyword.arg
+            continue
+        mapping = _bound(keyword.value, scope)
+        if not isinstance(mapping, ast.Dict):
+            raise UnreadableError
+        for key, value in zip(mapping.keys, mapping.values, strict=True):
+            if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
+                raise UnreadableError
+            yield value, key.value
+
+
+def _bound(node: ast.expr, scope: Scope) -> ast.expr:
+    return (scope.get(node.id) or node) if isinstance(node, ast.Name) else node
+
+
+def from_elsewhere(node: ast.AST, scope: Scope, names: Names, depth: int = 6) -> bool:
+    """Whether an expression depends on what its scope is handed: parameters, what a loop runs over."""
+    for name in mentions(node):
+        bound = scope.get(name)
+        if bound is None and (name in scope or name not in names.top):
+            return not hasattr(builtins, name)
+        if bound is not None and depth and from_elsewhere(bound, scope, names, depth - 1):
+            return True
+    return False
 
 
 def read_input(node: ast.expr, scope: Scope, names: Names, name: str = "") -> InputSpec:

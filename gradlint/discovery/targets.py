@@ -75,6 +75,7 @@ def _fill(target: Target, scan: FileScan) -> Target:
         kwargs=target.kwargs if says_arguments else known.kwargs,
         inputs=target.inputs if target.inputs is not None else known.inputs,
         inputs_from=target.inputs_from if target.inputs is not None else known.inputs_from,
+        unread_feed=0 if target.inputs is not None else known.unread_feed,
         built="configured" if says_arguments else known.built,
         initialisers=known.initialisers,
         uses=candidate.uses,
@@ -178,6 +179,6 @@ def _target(candidate: Candidate, scan: FileScan) -> Target:
 def _fed(target: Target, construction: Construction | None) -> Target:
     """With the inputs that the file itself feeds, where they are known."""
     if construction is None or construction.inputs is None:
-        return target
+        return replace(target, unread_feed=construction.unread_at) if construction is not None else target
     where = f"as in {Path(target.path).name}:{construction.fed_at}"
     return replace(target, inputs=construction.inputs, inputs_from=where)

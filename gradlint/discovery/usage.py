@@ -3,7 +3,7 @@
 import ast
 from dataclasses import replace
 
-from gradlint.core.target import InputSpec, TargetKind
+from gradlint.core.target import TargetKind
 from gradlint.discovery.expressions import constructor_arguments, inlined
 from gradlint.discovery.flow_values import (
     MODEL_METHODS,
@@ -18,7 +18,7 @@ from gradlint.discovery.flow_values import (
 )
 from gradlint.discovery.initialisers import Initialisations
 from gradlint.discovery.initialising import TRAINING, initialises
-from gradlint.discovery.inputs import read_input
+from gradlint.discovery.inputs import from_elsewhere, read_inputs
 from gradlint.discovery.literals import UnreadableError, evaluate
 from gradlint.discovery.modules import is_torch_module
 from gradlint.discovery.names import key_of, mentions
@@ -284,15 +284,11 @@ class Follower:
         index = model.construction
         if self.records and index is not None and self.notebook.constructions[index].inputs is None:
             made = self.notebook.constructions[index]
-            inputs = self._inputs(call)
-            if inputs is not None:
+            names, functions = self.notebook.names, self.notebook.functions
+            try:
+                inputs = read_inputs(call, self.scope, names, functions)
                 self.notebook.constructions[index] = replace(made, inputs=inputs, fed_at=call.lineno)
+            except UnreadableError:
+                if not made.unread_at and not from_elsewhere(call, self.scope, names):
+                    self.notebook.constructions[index] = replace(made, unread_at=call.lineno)
         return OutputValue(model.candidate)
-
-    def _inputs(self, call: ast.Call) -> tuple[InputSpec, ...] | None:
-        try:
-            specs = [read_input(argument, self.scope, self.notebook.names) for argument in call.args]
-            specs += [read_input(k.value, self.scope, self.notebook.names, k.arg or "") for k in call.keywords]
-        except (UnreadableError, IndexError):
-            return None
-        return tuple(specs) if any(spec.dtype != "literal" for spec in specs) else None

@@ -47,6 +47,8 @@ class Construction:
     at_module_level: bool = False
     inputs: tuple[InputSpec, ...] | None = None
     fed_at: int = 0
+    unread_at: int = 0
+    """Line that feeds its result in a way that is not understood; 0 where there is none."""
     initialisers: tuple[Initialiser, ...] = ()
     """What the same scope does to its weights afterwards."""
     within: tuple[str, ...] = ()

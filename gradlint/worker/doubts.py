@@ -1,10 +1,27 @@
 """The part of GL003 that no rule can know: what was not carried out or not understood when the model was built."""
 
-from gradlint.building.built import Doubt
+from gradlint.building.built import BuiltModel, Doubt, Fed
 from gradlint.core.finding import Finding, Severity
-from gradlint.core.location import Site
+from gradlint.core.location import Location, Site
+from gradlint.core.target import Target
 
 PARTLY_ANALYSED = ("GL003", "partly-analysed")
+
+
+def doubts_on(target: Target, built: BuiltModel, fed: Fed | None) -> tuple[Doubt, ...]:
+    """Why the model, or what it was fed with, may not be the user's."""
+    if fed is None or not fed.source.startswith("derived"):
+        return built.doubts
+    told = built.target or target
+    place = Location(target.path, told.unread_feed or max(1, target.line))
+    if told.unread_feed:
+        why = f" ({told.unread_why})" if told.unread_why else ""
+        text = f"its inputs are a guess: line {told.unread_feed}, which feeds it, was not understood{why}"
+    elif told.inputs_from:
+        text = f"its inputs are a guess: its forward does not run on those {told.inputs_from}"
+    else:
+        return built.doubts
+    return (*built.doubts, Doubt(text, place))
 
 
 def findings_on(doubts: tuple[Doubt, ...]) -> list[Finding]:

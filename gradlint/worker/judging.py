@@ -11,7 +11,7 @@ from gradlint.core.report import ModelSummary, Skipped
 from gradlint.core.serialise import finite_figures
 from gradlint.worker.causes import merge
 from gradlint.worker.context import Context
-from gradlint.worker.doubts import PARTLY_ANALYSED, findings_on
+from gradlint.worker.doubts import PARTLY_ANALYSED, doubts_on, findings_on
 from gradlint.worker.messages import Settings, unprobed
 from gradlint.worker.probing import probe_findings
 from gradlint.worker.stages import OnStage, stage
@@ -55,7 +55,8 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
             failed += result.findings
             skipped += result.skipped
     if PARTLY_ANALYSED[0] in settings.codes:
-        found += [replace(finding, model=examined.target.name) for finding in findings_on(examined.built.doubts)]
+        doubts = doubts_on(examined.target, examined.built, examined.fed)
+        found += [replace(finding, model=examined.target.name) for finding in findings_on(doubts)]
     findings = merge(tuple(found))
     probed = ""
     if settings.probe:

@@ -37,3 +37,13 @@ def test_an_initialisation_that_fails_is_a_note_on_its_line(tmp_path: Path) -> N
 def test_it_is_silent_where_all_was_carried_out_or_the_rule_is_off(tmp_path: Path) -> None:
     assert analysed(tmp_path, "net = Net()\n", "GL003").findings == ()
     assert analysed(tmp_path, "net = Net()\nnet.apply(init_weights)\n").findings == ()
+
+
+def test_inputs_that_are_guessed_although_the_file_feeds_the_model_are_told(tmp_path: Path) -> None:
+    (finding,) = analysed(tmp_path, "net = Net()\nnet(torch.load('x.pt'))\n", "GL003").findings
+    assert finding.location.line == 12
+    assert finding.message == "its inputs are a guess: line 12, which feeds it, was not understood"
+    (finding,) = analysed(tmp_path, "net = Net()\nnet(torch.eye(4).nothing())\n", "GL003").findings
+    assert "line 12, which feeds it, was not understood (AttributeError" in finding.message
+    (finding,) = analysed(tmp_path, "net = Net()\nnet(torch.randn(5, 3)[1:])\n", "GL003").findings
+    assert finding.message == "its inputs are a guess: its forward does not run on those as in model.py:12"

@@ -37,7 +37,8 @@ def _of_examples(example: Any, hints: Hints, source: str) -> Iterator[Announced]
 def batched(specs: tuple[InputSpec, ...], hints: Hints, source: str) -> Iterator[Announced]:
     """The same inputs with a batch that statistics can be taken over, then as they stand; each with its source."""
     firsts = {spec.shape[0] for spec in specs if spec.dtype != "literal" and spec.shape}
-    if len(firsts) == 1 and next(iter(firsts)) < SMALLEST_BATCH:
+    computed = any(isinstance(spec.value, torch.Tensor | Mapping) for spec in specs)  # such values stay as they are
+    if not computed and len(firsts) == 1 and next(iter(firsts)) < SMALLEST_BATCH:
         yield tuple(_with_batch(spec, hints.batch) for spec in specs), f"{source}, with a batch of {hints.batch}"
     yield specs, source
 

@@ -19,13 +19,24 @@ def make(specs: Sequence[InputSpec], built: BuiltModel, hints: Hints) -> tuple[t
     kwargs: dict[str, Any] = {}
     for spec in specs:
         value = spec.value if spec.dtype == "literal" else tensor(spec, hints, generator)
-        if isinstance(value, torch.Tensor) and built.fake_mode is not None:
-            value = built.fake_mode.from_tensor(value, static_shapes=True)
+        value = _fresh(value, built)
         if spec.name:
             kwargs[spec.name] = value
         else:
             args.append(value)
     return tuple(args), kwargs
+
+
+def _fresh(value: Any, built: BuiltModel) -> Any:
+    """A copy of every tensor in a value, fake where the model is: a forward may write to what it is given."""
+    if isinstance(value, torch.Tensor):
+        mode = built.fake_mode
+        return value.detach().clone() if mode is None else mode.from_tensor(value, static_shapes=True)
+    if isinstance(value, dict):
+        return {key: _fresh(item, built) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_fresh(item, built) for item in value)
+    return value
 
 
 def tensor(spec: InputSpec, hints: Hints, generator: torch.Generator) -> torch.Tensor:
@@ -62,6 +73,8 @@ def _one(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         sizes = ", ".join(str(size) for size in value.shape)
         return f"({sizes}{',' if value.dim() == 1 else ''}) {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_one(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
         return f"[{', '.join(_one(item) for item in value)}]"
     return repr(value) if len(repr(value)) <= 40 else type(value).__name__
