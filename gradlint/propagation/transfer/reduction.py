@@ -33,11 +33,11 @@ def _result_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]) 
     return tuple(d for i, d in enumerate(signal.dims) if i not in axes)
 
 
-def mean_over(call: Call, signal: Signal, axes: tuple[int, ...], *, squares: bool = False) -> Signal:
-    """Mean over whole dims, of squares where that is said: it is positive, whatever is divided by it."""
+def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
+    """Mean over whole dims."""
     gone = [signal.dims[i] for i in axes]
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
-    x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE), squares=squares)
+    x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
     x = unit_mean(x, units, call.key)
     return Signal(x, call.shape, _result_dims(signal, axes, call.shape))
 
@@ -49,7 +49,10 @@ def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
     if n < BLOCK:
         return emit(_block_means(x.detach(), n), (x, lambda g, scale: g / n))
     v = x.detach()
-    mean = v.mean(1, keepdim=True) + modes(P.moments(v - v.mean(1, keepdim=True)).times(1 / n), "mean", *key)
+    middle = v.mean(1, keepdim=True)
+    spread = P.moments(v - middle).times(1 / n)
+    around = modes(spread, "mean", *key)
+    mean = _positive(around, middle, spread.q) if bool((v > 0).all()) else middle + around
     return emit(mean, (x, lambda g, scale: g.expand(P.R, v.shape[1]) / n))
 
 
@@ -61,7 +64,7 @@ def _block_means(x: Tensor, n: int) -> Tensor:
     return torch.cat([means, means[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
 
 
-def _replica_mean(call: Call, signal: Signal, positions: int, samples: int, *, squares: bool = False) -> Tensor:
+def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
     """Mean over positions and samples: a projection, so the result covaries with its operand as it should."""
     if positions * samples == 1:
         return signal.x
@@ -80,15 +83,15 @@ def _replica_mean(call: Call, signal: Signal, positions: int, samples: int, *, s
         s, o = (q, p) if whole else (s, o)
     y = _projected(around, m, P.Moments(q, p, s, o), call.key)
     if x.shape[1] > 1:
-        y = _positive(y, mean) if squares else y + mean
+        y = _positive(y, mean, y.square().mean(1, keepdim=True)) if bool((x > 0).all()) else y + mean
     n = positions * samples
     return emit(y, (signal.x, lambda g, scale: g / n))
 
 
-def _positive(around: Tensor, mean: Tensor) -> Tensor:
-    """Means of squares are positive too: log-normal, with the same mean and variance."""
+def _positive(around: Tensor, mean: Tensor, variance: Tensor | float) -> Tensor:
+    """Means of what is positive (squares, exponentials) are positive, whatever is divided by them: log-normal."""
     level = mean.clamp(min=1e-300)
-    relative = around.square().mean(1, keepdim=True) / level.square()
+    relative = torch.as_tensor(variance, dtype=P.DTYPE) / level.square()
     wide = torch.log1p(relative)
     return level * torch.exp(around / level * (wide / relative.clamp(min=1e-300)).sqrt() - wide / 2)
 
@@ -129,7 +132,7 @@ def variance(power: float) -> Transfer:
         axes = reduced_axes(call)
         m = mean_over(call, signal, axes)
         around = signal.with_x(signal.x - m.x)
-        v = mean_over(call, around.with_x(around.x.square()), axes, squares=True)
+        v = mean_over(call, around.with_x(around.x.square()), axes)
         return v.with_x(v.x if power == 1 else v.x.clamp(min=0).add(1e-300).pow(power))
 
     return rule
@@ -150,7 +153,7 @@ def norm(call: Call) -> Signal:
     signal = call.signal(call.args[0])
     axes = reduced_axes(call, index)
     n = math.prod(signal.shape[i] for i in axes)
-    square = mean_over(call, signal.with_x(signal.x.square()), axes, squares=True)
+    square = mean_over(call, signal.with_x(signal.x.square()), axes)
     return square.with_x((square.x.clamp(min=0) * n + 1e-300).sqrt())
 
 
