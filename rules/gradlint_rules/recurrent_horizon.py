@@ -1,9 +1,11 @@
 """GL104: recurrences over more steps than their gradient survives."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from gradlint.api import Cause, Claim, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
+from gradlint_rules._detached import no_way_back
 from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy
 from gradlint_rules._wording import decades, sites_of
 from gradlint_rules.thresholds import GATE_CLOSED, TIME_LOSS
@@ -16,7 +18,8 @@ class RecurrentHorizon(Rule):
     ## What it does
     Predicts by how much one time step multiplies the gradient on its way back, and from that the horizon: the
     number of steps after which a thousandth is left. Reported where the sequence is longer, for vanilla recurrences
-    (fused, cell by cell or written as a loop), and for LSTM and GRU only where their gates start closed.
+    (fused, cell by cell or written as a loop), and for LSTM and GRU only where their gates start closed. A state
+    that is detached at every step has no horizon at all, whatever the cell.
 
     ## Why is this bad?
     The last step is told how to use the first one through a product of as many factors as there are steps between.
@@ -87,7 +90,9 @@ if __name__ == "__main__":
         loops: list[TimeFlow] = []
         for time in ctx.flow.times:
             lost = -time.gain * (time.steps - 1)
-            if lost < limit:
+            if math.isinf(time.gain):
+                yield from no_way_back(self, ctx, time)
+            elif lost < limit:
                 left = decades(max(0.0, lost), signed=False)
                 ctx.near_miss(f"{time.module}: the gradient loses {left} over {time.steps} steps (limit {limit:g})")
             elif is_gated(ctx, time) and -time.gain < GATE_CLOSED:

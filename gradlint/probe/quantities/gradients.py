@@ -67,6 +67,19 @@ def time_loss(lab: Laboratory, claim: Claim) -> Measured:
     return Measured(lost, summary, figures, "decades")
 
 
+def no_time_gradient(lab: Laboratory, claim: Claim) -> Measured:
+    """1.0 where a module is called again and again, and nothing of the last result's gradient reaches the first."""
+    calls = lab.first.module(claim.subject).calls
+    if calls < 2:
+        return unmeasured(f"{_named(claim.subject)} is called only once in a real forward pass")
+    flow = time_flow(lab, claim.subject)
+    first = flow.hidden[0] if flow is not None else 0.0
+    if first > 0:
+        return Measured(0.0, f"a gradient of {scientific(first)} reaches the first step", {"gradient_rms": first})
+    summary = f"nothing comes back from the last of {calls} real calls to the first"
+    return Measured(1.0, summary, {"calls": calls})
+
+
 def time_growth(lab: Laboratory, claim: Claim) -> Measured:
     """Decades that ∂L/∂h_t gains from the last step to the first."""
     lost = time_loss(lab, claim)
