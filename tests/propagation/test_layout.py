@@ -75,6 +75,10 @@ RESHAPED = (
     image("patches as tokens", patches, lambda: dense(16 * WIDTH)),
     image("channels last and back", lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), point),
     image("channels shuffled", shuffled, point),
+    image("unfolded", lambda x: F.unfold(x, 2, stride=2), lambda: nn.Conv1d(4 * WIDTH, WIDTH, 1)),
+    image(
+        "unfolded, windows that overlap", lambda x: F.unfold(x, 3, padding=1), lambda: nn.Conv1d(9 * WIDTH, WIDTH, 1)
+    ),
     image("pixel shuffle", lambda x: F.pixel_shuffle(x, 2), lambda: point(2, WIDTH // 4)),
     image("pixel unshuffle", lambda x: F.pixel_unshuffle(x, 2), lambda: point(2, 4 * WIDTH)),
     image(

@@ -39,6 +39,8 @@ POSITIONS = (
     over("deviation of tokens", lambda x: x.std(1)),
     over("norm of tokens", lambda x: x.norm(dim=1)),
     over("mean and deviation of tokens", both),
+    over("log of summed exponentials", lambda x: torch.logsumexp(x, 1)),
+    over("running sum", lambda x: x.cumsum(1) / 24),
     over("mean of some tokens", lambda x: x[:, :6].mean(1)),
     over("mean of samples", lambda x: x.mean(0)),
     Case(

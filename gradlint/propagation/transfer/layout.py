@@ -1,5 +1,6 @@
 """Operators that rearrange, select or repeat elements: the roles move, the particles stay."""
 
+import math
 from typing import Any
 
 from gradlint.propagation import dims as D
@@ -8,6 +9,7 @@ from gradlint.propagation.call import Call, Ids, Transfer
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.transfer.contraction import as_units
 
 
 def floating(call: Call) -> Signal | None:
@@ -112,6 +114,16 @@ def _gathered_back(m: P.Moments, samples: int, positions: int, units: int) -> P.
     return P.Moments(q, p, n * n * s, n * n * o).times(units)
 
 
+def windows(call: Call) -> Signal:
+    """`unfold` (im2col): the taps of each window become units; an element goes to every window that holds it."""
+    signal = call.signal(call.args[0])
+    signal = as_units(signal, (1,), D.image_dims(signal.shape), call)
+    copies = math.prod(call.shape) / max(1, math.prod(signal.shape))
+    dims = (signal.dims[0], dim(call.shape[1], Role.UNIT), dim(call.shape[2], Role.POSITION))
+    x = emit(signal.value, (signal.x, mapped(lambda m: m.times(copies), "windows", call.key)))
+    return Signal(x, call.shape, dims)
+
+
 def keep(call: Call) -> Any:
     """roll, flip, sorting of positions: another order of the same elements."""
     signal = floating(call)
@@ -137,6 +149,7 @@ RULES: dict[str, Transfer] = {
     ),
     **dict.fromkeys("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split(), permute),
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),
+    "im2col": windows,
     **dict.fromkeys("roll flip fliplr flipud rot90".split(), keep),
     **dict.fromkeys("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle".split(), shuffle),
     "unpack": unpack,

@@ -9,8 +9,11 @@ from torch import Tensor
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count
+from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit, modes
 
+LONGEST_SUM = 4096
+"""Positions up to which a running sum is an explicit matrix."""
 BLOCK = 16
 """Means over fewer units than this are taken over blocks of particles; over more, the law of large numbers holds."""
 
@@ -157,6 +160,28 @@ def norm(call: Call) -> Signal:
     return square.with_x((square.x.clamp(min=0) * n + 1e-300).sqrt())
 
 
+def log_sum_exp(call: Call) -> Signal:
+    """`logsumexp(x, dim)`: exponentials, their sum, its logarithm."""
+    signal = call.signal(call.args[0])
+    axes = reduced_axes(call)
+    top = float(signal.value.amax())
+    m = mean_over(call, signal.with_x(torch.exp(signal.x - top)), axes)
+    n = math.prod(signal.shape[i] for i in axes)
+    return m.with_x(torch.log((m.x * n).clamp(min=1e-300)) + top)
+
+
+def running_sum(call: Call) -> Signal:
+    """`cumsum(x, dim)` over positions: each place holds the sum of those before it."""
+    signal = call.signal(call.args[0])
+    axis = int(call.arg(1, "dim", 0)) % len(signal.shape)
+    n = signal.shape[axis]
+    if count([signal.dims[axis]], Role.POSITION) != n or n > LONGEST_SUM:
+        raise NoRuleError("a running sum over anything but up to 4,096 positions")
+    others = signal.count(Role.POSITION) // n
+    a = PositionMap.of([torch.ones(n, n, dtype=P.DTYPE).tril(), torch.eye(others, dtype=P.DTYPE)])
+    return map_positions(signal, a, signal.shape, signal.dims, call.key)
+
+
 def extreme(call: Call) -> Any:
     """`amax`, `amin`, `max`, `min` over dims: over units the largest particle, over positions the larger replica."""
     if len(call.args) > 1 and isinstance(call.args[1], Signal | Tensor):
@@ -219,5 +244,7 @@ RULES: dict[str, Transfer] = {
     "linalg_vector_norm": norm,
     "linalg_norm": norm,
     "frobenius_norm": norm,
+    "logsumexp": log_sum_exp,
+    "cumsum": running_sum,
     **dict.fromkeys("amax amin max min".split(), extreme),
 }
