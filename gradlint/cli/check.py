@@ -12,6 +12,7 @@ from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar
 from gradlint.cli.usage import reported
 from gradlint.config import Config
+from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
@@ -47,10 +48,17 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     config = options.config_of([name if path == "-" else path for path in paths], given)
     stdin = None
     if "-" in paths:
-        stdin = (name, sys.stdin.buffer.read())
+        stdin = (name, _standard_input())
         remember(name, stdin[1].decode(errors="replace"))
     bar = Bar()
     try:
         return engine.check(paths, config, progress=bar, stdin=stdin), config
     finally:
         bar.close()
+
+
+def _standard_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"cannot read standard input: {error.strerror}", remedy="gradlint check - < FILE") from error

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from io import StringIO
 
 import click
 
 from gradlint import __version__
-from gradlint.cli.messages import complain
+from gradlint.cli import streams
+from gradlint.cli.messages import complain, tell
 from gradlint.core.errors import GradlintError
 from gradlint.gate.decision import ExitCode
 
@@ -62,16 +64,25 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit code."""
+    streams.reopen()
     try:
         return int(group.main(args=arguments, prog_name="gradlint", standalone_mode=False) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = StringIO()
+        error.show(shown)
+        tell(shown.getvalue().rstrip())
         return ExitCode.ERROR
     except GradlintError as error:
         complain(error)
         return ExitCode.ERROR
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted", err=True)
+        tell("\ninterrupted")
         return ExitCode.INTERRUPTED
+    except OSError as error:
+        if not streams.is_refusal(error):
+            raise
+        streams.give_up(1)
+        complain(GradlintError(f"cannot write to standard output: {error.strerror}"))
+        return ExitCode.ERROR

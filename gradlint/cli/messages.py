@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gradlint.cli import streams
 from gradlint.core.errors import GradlintError
 
 if TYPE_CHECKING:
@@ -17,11 +18,20 @@ _PATIENCE = 1.0
 
 def complain(error: GradlintError) -> None:
     """What went wrong, where, and the one line that would help."""
-    click.echo(f"error: {error.message}", err=True)
+    lines = [f"error: {error.message}"]
     if error.location is not None:
-        click.echo(f"  --> {error.location.path}:{error.location.line}:{error.location.column}", err=True)
+        lines.append(f"  --> {error.location.path}:{error.location.line}:{error.location.column}")
     if error.remedy:
-        click.echo(f"  = help: {error.remedy}", err=True)
+        lines.append(f"  = help: {error.remedy}")
+    tell("\n".join(lines))
+
+
+def tell(text: str) -> None:
+    """Print a message; where stderr takes none, the exit code has to say it."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        streams.give_up(sys.stderr.fileno())
 
 
 class Bar:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gradlint.cli import streams
 from gradlint.config import Config, listed, load
 from gradlint.core.errors import UsageError
 from gradlint.engine.run import base_folder
@@ -145,5 +146,7 @@ def write(text: str, output_file: str | None) -> None:
         sys.stdout.buffer.write(text.encode("utf-8"))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nothing more can be written; keep Python from trying again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.give_up(sys.stdout.fileno())
+    except OSError as error:
+        streams.give_up(sys.stdout.fileno())
+        raise UsageError(f"cannot write to standard output: {error.strerror}", remedy="-o FILE") from error

@@ -1,6 +1,7 @@
 """The parent's side of the worker: start it, ask it, hold it to its limits, start it anew after a death."""
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -82,10 +83,10 @@ class Worker:
         self._bury()
 
     def _start(self) -> None:
-        request_read, self._requests = os.pipe()
-        self._answers, answer_write = os.pipe()
-        self._prints, print_write = os.pipe()
-        self._traces, trace_write = os.pipe()
+        request_read, self._requests = _pipe()
+        self._answers, answer_write = _pipe()
+        self._prints, print_write = _pipe()
+        self._traces, trace_write = _pipe()
         given = (request_read, answer_write, trace_write)
         command = [sys.executable, "-P", "-m", "gradlint.worker", *map(str, given), str(self._memory)]
         try:
@@ -254,6 +255,16 @@ class Worker:
         process.wait()
         for descriptor in (self._requests, self._answers, self._prints, self._traces):
             os.close(descriptor)
+
+
+def _pipe() -> tuple[int, int]:
+    """Both ends of a pipe, clear of the standard streams' numbers, which a process whose own are closed would get."""
+    ends = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) if end < 3 else end for end in ends)
+    for end in ends:
+        if end < 3:
+            os.close(end)
+    return read, write
 
 
 def _status(process: subprocess.Popen[bytes], patience: float = 0.0) -> int | None:
