@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
+from gradlint.core.entries import Count, Dtype, InputEntry, Optimizer, Section, TargetEntry
 from gradlint.core.errors import UsageError
 from gradlint.core.location import Location
 
@@ -17,44 +18,10 @@ DEFAULT_TIMEOUT = 60.0
 DEFAULT_MEMORY = 4.0
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Size = Annotated[int, msgspec.Meta(ge=0)]
 FailOn = Literal["error", "warning", "never"]
-Optimizer = Literal["sgd", "adam"]
-Dtype = Literal[
-    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
-    "complex128", "literal",
-]  # fmt: skip
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Base of everything that a configuration file may hold."""
-
-
-class InputEntry(_Section, frozen=True):
-    """One example input, as a table: `{ shape = [4, 16], dtype = "int64", high = 100, name = "ids" }`."""
-
-    shape: tuple[Size, ...] = ()
-    dtype: Dtype = "float32"
-    high: int | None = None
-    low: int = 0
-    name: str = ""
-    value: Any = None
-
-
-class TargetEntry(_Section, frozen=True):
-    """One `[[tool.gradlint.targets]]`: how to build and feed a model that zero-config cannot guess."""
-
-    target: str
-    args: tuple[Any, ...] | None = None
-    kwargs: dict[str, Any] | None = None
-    inputs: tuple[InputEntry | tuple[Size, ...], ...] | None = None
-    optimizer: Optimizer | None = None
-    batch: Count | None = None
-    sequence_length: Count | None = None
-
-
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The settings in force. Keys are in kebab-case in files, in snake_case in Python."""
 
     select: tuple[str, ...] | None = None
@@ -74,10 +41,10 @@ class Config(_Section, frozen=True):
     respect_gitignore: bool = True
     jobs: Count = 1
     targets: tuple[TargetEntry, ...] = ()
-    rules: dict[str, dict[str, Any]] = {}
+    rules: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     root: str = ""
     """Folder that relative patterns and targets are relative to (not a key of the file)."""
-    origins: dict[str, str] = {}
+    origins: dict[str, str] = msgspec.field(default_factory=dict)
     """Where each setting that is not a default came from (not a key of the file)."""
 
 
@@ -199,15 +166,21 @@ def reject_unknown(table: Mapping[str, Any], origin: str, text: str) -> None:
     """Raise UsageError at the first key that is not one of ours."""
     _check_keys(table, KEYS, origin, text)
     entry_keys = [field.encode_name for field in msgspec.structs.fields(TargetEntry)]
-    input_keys = [field.encode_name for field in msgspec.structs.fields(InputEntry)]
     targets = table.get("targets", ())
     for entry in targets if isinstance(targets, list | tuple) else ():
         if isinstance(entry, dict):
             _check_keys(entry, entry_keys, origin, text)
             inputs = entry.get("inputs")
             for value in inputs if isinstance(inputs, list | tuple) else ():
-                if isinstance(value, dict):
-                    _check_keys(value, input_keys, origin, text)
+                _check_input(value, origin, text)
+
+
+def _check_input(value: Any, origin: str, text: str) -> None:
+    if isinstance(value, dict):
+        _check_keys(value, [field.encode_name for field in msgspec.structs.fields(InputEntry)], origin, text)
+        inner = value.get("dict")
+        for entry in inner.values() if isinstance(inner, dict) else ():
+            _check_input(entry, origin, text)
 
 
 def convert(table: Mapping[str, Any], origin: str, text: str) -> Config:

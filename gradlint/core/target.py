@@ -26,6 +26,8 @@ class InputSpec:
     value: Any = None
     """A literal that is passed as it stands instead of a tensor (then `dtype` is "literal"), or code whose last line
     computes the input (then it is "expression")."""
+    items: tuple["InputSpec", ...] = ()
+    """The entries of a dictionary of inputs, under their names (then `dtype` is "dict")."""
 
 
 @dataclass(frozen=True, slots=True)

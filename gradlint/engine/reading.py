@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradlint import discovery
-from gradlint.config import Config, InputEntry, TargetEntry, did_you_mean
+from gradlint.config import Config, did_you_mean
+from gradlint.core.entries import InputEntry, TargetEntry
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.location import Location
 from gradlint.core.report import Skipped
@@ -131,11 +132,14 @@ def _configured_file(root: Path, place: str) -> Path | None:
     return next((path for path in choices if path.is_file()), None)
 
 
-def _input(value: InputEntry | tuple[int, ...]) -> InputSpec:
+def _input(value: InputEntry | tuple[int, ...], name: str = "") -> InputSpec:
     if not isinstance(value, InputEntry):
-        return InputSpec(tuple(value))
+        return InputSpec(tuple(value), name=name)
+    name = value.name or name
+    if value.entries is not None:
+        return InputSpec((), "dict", name, items=tuple(_input(entry, key) for key, entry in value.entries.items()))
     dtype = "literal" if value.value is not None else value.dtype
-    return InputSpec(value.shape, dtype, value.name, value.high, value.low, value.value)
+    return InputSpec(value.shape, dtype, name, value.high, value.low, value.value)
 
 
 def _named(name: str, job: Job, configured: list[Target]) -> Target:

@@ -92,6 +92,17 @@ def test_configured_inputs() -> None:
     assert 1 <= fed.args[1].min() <= fed.args[1].max() < 5
 
 
+def test_a_configured_dictionary() -> None:
+    class Batched(nn.Module):
+        def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            return batch["ids"].float() * batch["mask"]
+
+    items = (InputSpec((5, 3), "int64", "ids", 4), InputSpec((5, 3), name="mask"))
+    fed = feed(configured(Batched(), InputSpec((), "dict", items=items)))
+    assert fed.described == "{ids: (5, 3) int64, mask: (5, 3) float32}"
+    assert fed.args[0]["ids"].max() < 4
+
+
 def test_configured_inputs_that_do_not_fit_are_an_error() -> None:
     with pytest.raises(AnalysisError, match=r"forward on the configured inputs \(5, 4\) float32 failed") as caught:
         feed(configured(nn.Linear(3, 3), InputSpec((5, 4))))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gradlint.config import Config, InputEntry, find, from_options, load
+from gradlint.config import Config, find, from_options, load
+from gradlint.core.entries import InputEntry
 from gradlint.core.errors import UsageError
 
 
@@ -104,6 +105,34 @@ def test_refusals_name_file_line_and_remedy(tmp_path: Path, text: str, line: int
     assert caught.value.location is not None
     assert caught.value.location.path == str(path.resolve())
     assert caught.value.location.line == line
+
+
+def test_inputs_that_are_a_dictionary(tmp_path: Path) -> None:
+    entry = '{ dict = { ids = { shape = [8, 16], dtype = "int64", high = 100 }, mask = [8, 16] } }'
+    write(tmp_path, "gradlint.toml", f'[[targets]]\ntarget = "m.py:N"\ninputs = [{entry}]\n')
+    ids = InputEntry(shape=(8, 16), dtype="int64", high=100)
+    assert load(tmp_path).targets[0].inputs == (InputEntry(entries={"ids": ids, "mask": (8, 16)}),)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{ dict = { ids = { shap = [8] } } }", 'unknown key "shap"'),
+        (
+            "{ dict = { ids = { shape = [-8] } } }",
+            r"targets\[0\].inputs\[0\].dict\[...\].shape\[0\]: expected `int` >= 0",
+        ),
+        ("{ dict = {} }", "a dict holds its own shapes"),
+        ("{ shape = [3], dict = { x = [3] } }", "a dict holds its own shapes"),
+        ('{ dict = { x = { shape = [3], name = "y" } } }', "entries of a dict go by their keys"),
+        ('{ dict = "ids" }', "expected `object | null`, got `str`"),
+    ],
+)
+def test_a_dictionary_of_inputs_that_cannot_be_meant_is_refused(tmp_path: Path, entry: str, message: str) -> None:
+    write(tmp_path, "gradlint.toml", f'[[targets]]\ntarget = "m.py:N"\ninputs = [{entry}]\n')
+    with pytest.raises(UsageError, match=message) as told:
+        load(tmp_path)
+    assert told.value.location is not None
 
 
 def test_refusal_of_an_environment_variable() -> None:

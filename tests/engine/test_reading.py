@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gradlint.config import Config, InputEntry, TargetEntry
+from gradlint.config import Config
+from gradlint.core.entries import InputEntry, TargetEntry
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.location import Location
 from gradlint.core.target import InputSpec
@@ -118,6 +119,16 @@ def test_unreadable_files_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(AnalysisError, match="the file cannot be read: Permission denied"):
         read_source(Job("/m.py", "m.py"))
+
+
+def test_a_configured_dictionary_of_inputs(tmp_path: Path) -> None:
+    path = tmp_path / "m.py"
+    path.touch()
+    entries = {"ids": InputEntry(shape=(4,), dtype="int64", high=9), "mask": (4, 2)}
+    entry = TargetEntry(target="m.py:Net", inputs=(InputEntry(entries=entries, name="batch"),))
+    (target,) = configured_targets(Config(targets=(entry,), root=str(tmp_path)))
+    items = (InputSpec((4,), "int64", "ids", 9), InputSpec((4, 2), name="mask"))
+    assert target.inputs == (InputSpec((), "dict", "batch", items=items),)
 
 
 CLASS = "from torch import nn\n\nclass {name}(nn.Module):\n    def __init__(self):\n        super().__init__()\n"

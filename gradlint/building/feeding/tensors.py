@@ -18,13 +18,20 @@ def make(specs: Sequence[InputSpec], built: BuiltModel, hints: Hints) -> tuple[t
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for spec in specs:
-        value = spec.value if spec.dtype == "literal" else tensor(spec, hints, generator)
-        value = _fresh(value, built)
+        value = _fresh(_value(spec, hints, generator), built)
         if spec.name:
             kwargs[spec.name] = value
         else:
             args.append(value)
     return tuple(args), kwargs
+
+
+def _value(spec: InputSpec, hints: Hints, generator: torch.Generator) -> Any:
+    if spec.dtype == "literal":
+        return spec.value
+    if spec.dtype == "dict":
+        return {item.name: _value(item, hints, generator) for item in spec.items}
+    return tensor(spec, hints, generator)
 
 
 def _fresh(value: Any, built: BuiltModel) -> Any:

@@ -1,0 +1,51 @@
+"""Entries of a configuration file that say how a model is built and fed."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+Optimizer = Literal["sgd", "adam"]
+Dtype = Literal[
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
+    "complex128", "literal",
+]  # fmt: skip
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Base of everything that a configuration file may hold."""
+
+
+class InputEntry(Section, frozen=True):
+    """One example input, as a table: `{ shape = [4, 16], dtype = "int64", high = 100, name = "ids" }`."""
+
+    shape: tuple[Size, ...] = ()
+    dtype: Dtype = "float32"
+    high: int | None = None
+    low: int = 0
+    name: str = ""
+    value: Any = None
+    entries: dict[str, "InputEntry | tuple[Size, ...]"] | None = msgspec.field(default=None, name="dict")
+    """A dictionary of inputs: `{ dict = { ids = { shape = [4, 16], dtype = "int64" }, mask = [4, 16] } }`."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself; msgspec adds where it stands."""
+        if self.entries is None:
+            return
+        if not self.entries or self.shape or self.value is not None or self.high is not None:
+            raise ValueError("a dict holds its own shapes and values: { dict = { ids = { shape = [4, 16] } } }")
+        if any(isinstance(entry, InputEntry) and entry.name for entry in self.entries.values()):
+            raise ValueError("entries of a dict go by their keys and have no name")
+
+
+class TargetEntry(Section, frozen=True):
+    """One `[[tool.gradlint.targets]]`: how to build and feed a model that zero-config cannot guess."""
+
+    target: str
+    args: tuple[Any, ...] | None = None
+    kwargs: dict[str, Any] | None = None
+    inputs: tuple[InputEntry | tuple[Size, ...], ...] | None = None
+    optimizer: Optimizer | None = None
+    batch: Count | None = None
+    sequence_length: Count | None = None
