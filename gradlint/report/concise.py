@@ -1,4 +1,4 @@
-"""One line per finding: `path:line:col: GL101 saturating-stack message [confirmed]`."""
+"""One line per finding: `path:line:col: error[GL101] saturating-stack Model: message [confirmed]`."""
 
 from gradlint.core.report import Report
 from gradlint.report.style import Style, plain, summary_line
@@ -11,8 +11,10 @@ def concise(report: Report, style: Style | None = None) -> str:
     for finding in report.findings:
         where = finding.location
         verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
-        text = f"{where.path}:{where.line}:{where.column}: {finding.code} {finding.name} {finding.message}{verdict}"
-        lines.append(plain(text))
+        place = f"{where.path}:{where.line}:{where.column}"
+        about = "" if not finding.model or finding.model in finding.message else f"{finding.model}: "
+        kind = f"{finding.severity.value}[{finding.code}] {finding.name}"
+        lines.append(plain(f"{place}: {kind} {about}{finding.message}{verdict}"))
     for model in report.models:
         if model.gap and not style.quiet:
             lines.append(plain(f"{model.path}:{model.line}: partly analysed: {model.name}: {model.gap}"))

@@ -1,6 +1,7 @@
 """The full text: one labelled code frame per finding, in the manner of rustc."""
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gradlint.core.finding import Finding, Remedy, Verdict
@@ -146,8 +147,9 @@ def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
             yield [("    operators not known: ", ""), (plain(", ".join(model.unknown_operators)), "yellow")]
         if model.probed:
             yield [(f"    probed: {plain(model.probed)}", "")]
-        for miss in model.near_misses:
-            yield [(f"    did not fire: {plain(miss)}", "dim")]
+        for miss, times in Counter(model.near_misses).items():
+            again = f" ({times} times)" if times > 1 else ""
+            yield [(f"    did not fire: {plain(miss)}{again}", "dim")]
     if models:
         yield [("", "")]
 
@@ -190,8 +192,9 @@ def _hints(report: Report) -> Iterator[str]:
         yield "Confirm by a real backward pass: the same command with --probe."
     if any("decades" in text for finding in standing for text in _said(finding)):
         yield "One decade is a factor of ten: a loss of 3 decades leaves a thousandth of the gradient."
-    code = standing[0].code
-    yield f"Read more: gradlint rule {code}. Silence one line: # gradlint: ignore[{code}] reason"
+    code, *others = dict.fromkeys(finding.code for finding in standing)
+    more = f" (or {', '.join(others)})" if others else ""
+    yield f"Read more: gradlint rule {code}{more}. Silence one line: # gradlint: ignore[{code}] reason"
 
 
 def _said(finding: Finding) -> Iterator[str]:

@@ -22,10 +22,11 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     out.print(Text(plain(f"{model.name}  {model.path}:{model.line}"), "bold"))
     out.print(Text(plain(f"inputs {model.inputs}; {model.parameters:,} parameters; {count(model.nodes, 'node')}")))
     _print(out, _layers(flow), style)
-    for time in flow.times:
+    for time, calls in _once(flow.times):
         gain = "unknown" if time.gain is None else f"{time.gain:+.3f}"
         measured = "" if time.measured_gain is None else f" (measured {time.measured_gain:+.3f})"
-        title = f"{time.module or model.name} ({time.cell}, {time.steps} steps): {gain}{measured} decades per step back"
+        about = f"{time.cell}, {count(time.steps, 'step')}{calls}"
+        title = f"{time.module or model.name} ({about}): {gain}{measured} decades per step back"
         out.print(Text(plain(title), "bold"))
         _print(out, _steps(time, flow.is_measured), style)
     if model.gap:
@@ -35,6 +36,15 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     for line in _legend(flow):
         out.print(Text(line, "dim"))
     return "\n".join(line.rstrip() for line in sink.getvalue().splitlines()) + "\n"
+
+
+def _once(times: Sequence[TimeTable]) -> Iterator[tuple[TimeTable, str]]:
+    """One table per module, cell and number of steps: the first; the others of that kind are counted."""
+    kinds: dict[tuple[str, str, int], list[TimeTable]] = {}
+    for time in times:
+        kinds.setdefault((time.module, time.cell, time.steps), []).append(time)
+    for alike in kinds.values():
+        yield alike[0], f", the first of {len(alike)} calls" if len(alike) > 1 else ""
 
 
 def _extremes(flow: FlowTable, attenuation: float) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from gradlint.api import Cause, Claim, Edit, Finding, Rule, RuleContext, Severity
 from gradlint_rules._diagnosis import Diagnosis
+from gradlint_rules._figures import Layer
 from gradlint_rules._remedies import tried
 from gradlint_rules._wording import change, gradient_summary, severity_of, sites_of
 from gradlint_rules.thresholds import DIVERGES
@@ -36,10 +37,7 @@ def flow_finding(
         extra: further figures.
     """
     figures, starved = diagnosis.figures, diagnosis.starved
-    layer = figures.hungriest if starved else figures.loudest
-    assert layer is not None  # a chain without layers is never in trouble
-    richer = figures.richer if starved else None
-    reference = richer.parameter if richer is not None else ""
+    layer, reference = _worst(diagnosis)
     attenuation = -change(ctx, layer.parameter, reference)
     errs = diagnosis.decades >= DIVERGES if not starved else False
     nodes = pointed or diagnosis.blamed or (layer.node,)
@@ -62,6 +60,25 @@ def flow_finding(
         attributed=diagnosis.blamed,
         claim=_claim(ctx, diagnosis, layer.parameter, reference, attenuation),
     )
+
+
+def extent(ctx: RuleContext, diagnosis: Diagnosis) -> float:
+    """Decades by which the gradient falls or grows up to the worst layer, as the summary gives them.
+
+    Where the trouble is not the gradient but the scale of what it meets, the distance from a healthy layer.
+    """
+    layer, reference = _worst(diagnosis)
+    moved = change(ctx, layer.parameter, reference) * (-1.0 if diagnosis.starved else 1.0)
+    return moved if math.isfinite(moved) and moved >= diagnosis.decades / 2 else diagnosis.decades
+
+
+def _worst(diagnosis: Diagnosis) -> tuple[Layer, str]:
+    """The layer that suffers most, and the parameter beside which it does (empty: the output)."""
+    figures = diagnosis.figures
+    layer = figures.hungriest if diagnosis.starved else figures.loudest
+    assert layer is not None  # a chain without layers is never in trouble
+    richer = figures.richer if diagnosis.starved else None
+    return layer, richer.parameter if richer is not None else ""
 
 
 def _claim(ctx: RuleContext, diagnosis: Diagnosis, parameter: str, reference: str, attenuation: float) -> Claim:

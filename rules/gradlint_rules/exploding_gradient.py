@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from gradlint.api import Cause, Claim, Edit, EditKind, Finding, Rule, RuleContext, Severity, TimeFlow
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
-from gradlint_rules._flow_finding import flow_finding
+from gradlint_rules._flow_finding import extent, flow_finding
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._time import nodes_of, orthogonal_remedy, weights_in
 from gradlint_rules._wording import change, counted, decades, sites_of, times
@@ -97,7 +97,7 @@ class Normed(nn.Module):
         figures = diagnosis.figures
         edits = [norm_edit(diagnosis.bones, figures)]
         label = "this is where the gradient grows"
-        message = f"the gradient gets {times(diagnosis.decades)} larger on its way to the first layers"
+        message = f"the gradient gets {times(extent(ctx, diagnosis))} larger on its way to the first layers"
         if diagnosis.why is Why.SCALING:
             won, count = -figures.lost("scaling"), len(diagnosis.blamed)
             label = f"{counted(count, 'factor')} above one, {decades(won, signed=False)} together"

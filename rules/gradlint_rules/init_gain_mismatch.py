@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, suited
-from gradlint_rules._flow_finding import flow_finding
+from gradlint_rules._flow_finding import extent, flow_finding
 from gradlint_rules._remedies import init_edit, norm_edit
 from gradlint_rules._wording import counted, number, times
 
@@ -122,7 +122,7 @@ class Normed(nn.Module):
         bones, figures = diagnosis.bones, diagnosis.figures
         count = len(figures.layers)
         layers = tuple(layer.node for layer in figures.layers)
-        gain = -figures.lost("layer", "activation", "saturating") / max(1, count - 1)
+        gain = extent(ctx, diagnosis) * (-1 if diagnosis.starved else 1) / max(1, count - 1)
         law = ctx.parameters[figures.layers[count // 2].parameter].law
         rms = math.hypot(law.mean, law.std)
         change = "smaller" if diagnosis.starved else "larger"
@@ -132,7 +132,7 @@ class Normed(nn.Module):
             diagnosis,
             message=(
                 f"the initial weights of {counted(count, 'layer')} together make the gradient "
-                f"{times(diagnosis.decades)} {change}"
+                f"{times(extent(ctx, diagnosis))} {change}"
             ),
             label=f"weights of RMS {number(rms)}: each layer passes on {number(10**gain)} of the gradient",
             cause=Cause.INITIALISATION,

@@ -100,13 +100,14 @@ class Equalised(nn.Module):
             yield self._finding(ctx, large)
         elif gains:
             name = max(gains, key=lambda key: gains[key])
-            ctx.near_miss(f"{name} enlarges its input most, {number(gains[name])} times (limit {limit:g})")
+            place = ctx.graph.nodes[name].module or name
+            ctx.near_miss(f"{place} enlarges its input most, {number(gains[name])} times (limit {limit:g})")
 
     def _finding(self, ctx: RuleContext, large: dict[str, float]) -> Finding:
         nodes, worst = tuple(large), max(large, key=lambda key: large[key])
         weights = tuple(dict.fromkeys(weights_of(ctx.graph, ctx.graph.nodes[name])[0] for name in nodes))
         parameter = weights_of(ctx.graph, ctx.graph.nodes[worst])[0]
-        law, gain = ctx.parameters[parameter].law, large[worst]
+        law, gain, place = ctx.parameters[parameter].law, large[worst], ctx.graph.nodes[worst].module or worst
         rms = math.hypot(law.mean, law.std)
         entering = ctx.graph.nodes[worst].inputs[0]
         others = f" and {counted(len(weights) - 1, 'other weight')}" if len(weights) > 1 else ""
@@ -119,7 +120,7 @@ class Equalised(nn.Module):
             module=ctx.graph.nodes[worst].module,
             cause=Cause.INITIALISATION,
             predicted={
-                "summary": f"RMS {number(_rms(ctx, entering))} → {number(_rms(ctx, worst))} at {worst}",
+                "summary": f"RMS {number(_rms(ctx, entering))} → {number(_rms(ctx, worst))} at {place}",
                 "gain": gain,
                 "layers": len(weights),
                 "parameter": parameter,

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose
-from gradlint_rules._flow_finding import flow_finding
+from gradlint_rules._flow_finding import extent, flow_finding
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._wording import number, times
 
@@ -115,7 +115,7 @@ class Stream(nn.Module):
             diagnosis,
             message=(
                 f"nothing normalises the activations: they drift from {number(first)} to {number(last)}, "
-                f"and gradients get {times(diagnosis.decades)} {change}"
+                f"and gradients get {times(extent(ctx, diagnosis))} {change}"
             ),
             label="what this adds is never brought back to scale"
             if figures.of("residual")

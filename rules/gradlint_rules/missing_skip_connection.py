@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gradlint.api import Cause, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, unskipped
-from gradlint_rules._flow_finding import flow_finding
+from gradlint_rules._flow_finding import extent, flow_finding
 from gradlint_rules._paths import is_layer, skeleton
 from gradlint_rules._remedies import skip_edit
 from gradlint_rules._wording import counted, times
@@ -115,7 +115,7 @@ class Residual(nn.Module):
             diagnosis,
             message=(
                 f"no skip connection leads around any of {counted(length, 'layer')} in a row: "
-                f"the gradient gets {times(diagnosis.decades)} {change} on its way"
+                f"the gradient gets {times(extent(ctx, diagnosis))} {change} on its way"
             ),
             label=f"{len(layers)} layers in a row, and no way around any of them",
             cause=Cause.STRUCTURE,

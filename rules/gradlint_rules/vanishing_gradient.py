@@ -6,7 +6,7 @@ from typing import ClassVar
 from gradlint.api import Cause, Edit, EditKind, Finding, Rule, RuleContext
 from gradlint_rules._diagnosis import Diagnosis, Why, diagnose, limit_of
 from gradlint_rules._figures import chain_figures
-from gradlint_rules._flow_finding import flow_finding
+from gradlint_rules._flow_finding import extent, flow_finding
 from gradlint_rules._paths import skeleton
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._wording import counted, decades, times
@@ -98,7 +98,7 @@ class Damped(nn.Module):
         figures = diagnosis.figures
         edits = [norm_edit(diagnosis.bones, figures)]
         label = "this is where the gradient is lost"
-        message = f"the gradient gets {times(diagnosis.decades)} smaller on its way to the first layers"
+        message = f"the gradient gets {times(extent(ctx, diagnosis))} smaller on its way to the first layers"
         if diagnosis.why is Why.SCALING:
             operators = {ctx.graph.nodes[name].op for name in diagnosis.blamed}
             name = operators.pop() if len(operators) == 1 else "scaling"

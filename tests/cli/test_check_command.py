@@ -37,7 +37,7 @@ def test_concise_into_a_file_and_exit_zero(run: Run, model: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     first, second = (model.parent / "out.txt").read_text().splitlines()
     assert first.startswith("model.py:7:")
-    assert first.endswith(": TST101 sure-thing layer is wide")
+    assert first.endswith(": error[TST101] sure-thing Net: layer is wide")
     assert second == "Found 1 error in 1 model (1 file)."
 
 

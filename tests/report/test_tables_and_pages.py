@@ -59,6 +59,13 @@ def test_long_recurrences_show_some_steps_the_ends_among_them() -> None:
     assert (len(shown), shown[0], shown[-1]) == (24, 1, 100)
 
 
+def test_a_recurrence_that_is_called_again_and_again_has_one_table() -> None:
+    calls = tuple(TimeTable("rnn", "rnn_tanh", 1, -0.3, None, (TimeRow(1, 0.5, None),)) for _ in range(40))
+    text = table(FlowTable(MODEL, (), calls))
+    assert text.count("decades per step back\n") == 1
+    assert "rnn (rnn_tanh, 1 step, the first of 40 calls): -0.300 decades per step back" in text
+
+
 def test_a_legend_says_what_the_columns_are() -> None:
     layer = LayerRow("head", "Linear", 1, Figure(1.0, 1.0, 0.0))
     text = table(FlowTable(MODEL, (layer,)))

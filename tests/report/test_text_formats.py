@@ -95,3 +95,10 @@ def test_a_lone_file_without_a_model_is_told(style: Style) -> None:
     assert full(Report(skipped=skipped, files=1), style) == (
         "skipped: empty.py:1: the file is empty\nNo model found (1 file).\n"
     )
+
+
+def test_a_near_miss_that_comes_again_and_again_is_told_once(report: Report, style: Style) -> None:
+    near = replace(WHOLE, near_misses=("a-rule: nearly",) * 7 + ("another: almost",))
+    text = full(replace(report, models=(near,)), replace(style, verbose=True))
+    assert text.count("a-rule: nearly") == 1
+    assert "did not fire: a-rule: nearly (7 times)\n" in text and "did not fire: another: almost\n" in text

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from gradlint.core.finding import Finding, Severity
+from gradlint_rules._wording import times
+from gradlint_rules.init_gain_mismatch import InitGainMismatch
 
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
 SIGMOIDS = (
@@ -345,3 +347,12 @@ class Net(nn.Module):
             finding.message.startswith(f"{what} is cut off from the output") and f"{cause} in line" in finding.message
         )
         assert finding.remedies[0].edit == f"no {cause} in line {line}"
+
+
+def test_message_label_and_summary_give_one_figure(judge: Callable[..., Any]) -> None:
+    """So many decades in all, shared among the layers."""
+    for finding in judge(InitGainMismatch.INVALID[0]).raw:
+        if finding.code == "GL302":
+            lost = finding.predicted["attenuation"]
+            assert f"gradient {times(lost)} smaller" in finding.message
+            assert finding.predicted["gain_per_layer"] == pytest.approx(-lost / (finding.predicted["layers"] - 1))
