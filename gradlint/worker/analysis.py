@@ -6,6 +6,7 @@ from typing import Any
 
 from gradlint import building, propagation, tracing
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.devices import cpu_for_cuda
 from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.core.errors import AnalysisError
@@ -81,8 +82,9 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
         on_stage: told the name of each stage as it is entered.
     """
     try:
-        examined = examine(target, source, on_stage=on_stage)
-        return findings_of(examined, settings, on_stage=on_stage)
+        with cpu_for_cuda(source):
+            examined = examine(target, source, on_stage=on_stage)
+            return findings_of(examined, settings, on_stage=on_stage)
     except AnalysisError as error:
         mended = _as_memory_error(error, settings)
         return unanalysable(mended, target, fatal=isinstance(error, InternalError))
@@ -97,9 +99,10 @@ def tabulate(
 ) -> tuple[FlowTable | None, tuple[Skipped, ...]]:
     """The predicted flow of one target as a table, with a real backward pass beside it where `measured`."""
     try:
-        examined = examine(target, source, on_stage=on_stage)
-        with stage("probe" if measured else "propagate", target, on_stage):
-            return table_of(examined, measured=measured), ()
+        with cpu_for_cuda(source):
+            examined = examine(target, source, on_stage=on_stage)
+            with stage("probe" if measured else "propagate", target, on_stage):
+                return table_of(examined, measured=measured), ()
     except AnalysisError as error:
         return None, unanalysable(_as_memory_error(error, settings), target).skipped
 

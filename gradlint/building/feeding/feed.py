@@ -15,7 +15,8 @@ from gradlint.building.feeding.conventions import announced, batched
 from gradlint.building.feeding.forward_source import Argument, required_arguments
 from gradlint.building.feeding.hints import Hints, hints_of
 from gradlint.building.feeding.mend import mended
-from gradlint.building.feeding.tensors import described, make, remedy
+from gradlint.building.feeding.remedies import remedy
+from gradlint.building.feeding.tensors import described, make
 from gradlint.building.feeding.trial import Trial, attempt
 from gradlint.building.stubs import MissingPackageError
 from gradlint.core.errors import AnalysisError
@@ -190,13 +191,16 @@ def _unfed(built: BuiltModel, arguments: list[Argument], hints: Hints, search: _
         message = f"{name} has no forward of its own: what it computes from what cannot be seen"
         return AnalysisError(message, stage="feed", location=place, remedy=_NO_FORWARD)
     message = f"no input found on which {name}.{takes} runs ({search.trials} tried)"
+    reason = ""
     if search.first is not None:
         trial, shapes = search.first
         assert trial.error is not None
-        message += f"; with {shapes}: {describe(trial.error)}"
+        reason = describe(trial.error)
+        message += f"; with {shapes}: {reason}"
         raised = raised_at(trial.error, path)
         place = raised if raised is not None and raised.path == path else place
-    return AnalysisError(message, stage="feed", location=place, remedy=remedy(path, name, names, hints))
+    helps = remedy(path, name, built.model, arguments, hints, reason)
+    return AnalysisError(message, stage="feed", location=place, remedy=helps)
 
 
 __all__ = ["InputSpec", "feed"]

@@ -85,12 +85,3 @@ def _one(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"[{', '.join(_one(item) for item in value)}]"
     return repr(value) if len(repr(value)) <= 40 else type(value).__name__
-
-
-def remedy(path: str, name: str, arguments: Sequence[str], hints: Hints) -> str:
-    """Configuration to paste that says the inputs."""
-    rows = [f'{{ name = "{argument}", shape = [{hints.batch}, …], dtype = "float32" }}' for argument in arguments]
-    rows = rows if len(rows) > 1 else [f'{{ shape = [{hints.batch}, …], dtype = "float32" }}']
-    inputs = ", ".join(rows)
-    entry = f'[[tool.gradlint.targets]]\ntarget = "{path}:{name}"\ninputs = [{inputs}]'
-    return f"in pyproject.toml, with the dots filled in:\n{entry}"
