@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from gradlint.building.describe import element_count
+from gradlint.building.holdings import Holdings
 from gradlint.building.seeds import seed_for
 from gradlint.building.surroundings import module_class_kept, seeded
 
@@ -23,6 +24,7 @@ def undisturbed(model: nn.Module, *, training: bool | None = None) -> Iterator[N
     original tensors are never written to.
     """
     saved = [(module, dict(module.__dict__), _tables(module)) for module in model.modules()]
+    holdings = Holdings(model.modules(), tables=False)
     enabled = torch.is_grad_enabled()
     with seeded(seed_for("forward")), module_class_kept():
         try:
@@ -38,6 +40,7 @@ def undisturbed(model: nn.Module, *, training: bool | None = None) -> Iterator[N
                 for name, table in tables.items():
                     module.__dict__[name].clear()
                     module.__dict__[name].update(table)
+            holdings.restore()
 
 
 _TABLES = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")

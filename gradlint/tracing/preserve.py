@@ -2,7 +2,6 @@
 
 import random
 import sys
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils import _device
 
+from gradlint.building.holdings import Holdings
 from gradlint.building.seeds import seed_for
 from gradlint.building.surroundings import module_class_kept
 
@@ -70,32 +70,6 @@ class Backups:
             self._versions.append((tensor, tensor._version))
 
 
-_CONTAINERS = (dict, OrderedDict, defaultdict, list, set, deque)
-
-
-class _Contents:
-    """What a module's own containers hold: caches that a forward appends to, hooks, tables of parameters."""
-
-    def __init__(self, modules: list[nn.Module]) -> None:
-        found = [value for module in modules for value in module.__dict__.values() if type(value) in _CONTAINERS]
-        self._kept = [(container, self._listed(container)) for container in found]
-
-    @staticmethod
-    def _listed(container: Any) -> list[Any]:
-        return list(container.items() if isinstance(container, dict) else container)
-
-    def restore(self) -> None:
-        """Refill each container that holds other objects than it did."""
-        for container, listed in self._kept:
-            if _identities(self._listed(container)) != _identities(listed):
-                container.clear()
-                (container.extend if isinstance(container, list | deque) else container.update)(listed)
-
-
-def _identities(items: list[Any]) -> list[tuple[int, ...]]:
-    return [tuple(map(id, item)) if type(item) is tuple else (id(item),) for item in items]
-
-
 @contextmanager
 def defaults() -> Iterator[None]:
     """Put back torch's default dtype and device, which a forward may set."""
@@ -112,30 +86,33 @@ def defaults() -> Iterator[None]:
 def preserved(model: nn.Module) -> Iterator[Backups]:
     """Keep attributes, buffers, training flags and gradients of a model; put them back at the end, also after errors.
 
+    So it is with caches that hang on attributes, in containers and plain objects (see `Holdings` for how far down).
+
     The forward pass may replace attributes (`self.hidden = h`), write buffers (batch-norm statistics) and set `.grad`.
     Parameters and tensors kept as plain attributes are copied only when a write is seen coming: `Backups.before_write`.
     """
     modules = list(model.modules())
     attributes = [(module, dict(module.__dict__)) for module in modules]
-    contents = _Contents(modules)
-    parameters = [_Parameter(parameter) for parameter in model.parameters()]
+    holdings = Holdings(modules)
+    modules += holdings.hidden
+    loose = [tensor for tensor in holdings.tensors if tensor.is_leaf]
+    leaves = {id(leaf): leaf for leaf in [*model.parameters(), *loose]}
+    parameters = [_Parameter(leaf) for leaf in leaves.values()]
     backups = Backups()
     bodies = []
-    for buffer in model.buffers():
+    for buffer in [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]:
         backups.keep(buffer)
         bodies.append(_Body(buffer))
-    for module in modules:
-        for value in (*module._parameters.values(), *module.__dict__.values()):
-            if isinstance(value, torch.Tensor):
-                backups.watch(value)
-                bodies.append(_Body(value))
+    for value in [*leaves.values(), *holdings.tensors]:
+        backups.watch(value)
+        bodies.append(_Body(value))
     try:
         with defaults(), module_class_kept():
             yield backups
     finally:
         for module, values in attributes:
             _refill(module.__dict__, values)
-        contents.restore()
+        holdings.restore()
         for body in bodies:
             body.restore()
         backups.restore()
@@ -158,9 +135,9 @@ class _Body:
 
 
 class _Parameter:
-    """What hangs on a parameter beside its value: the gradient, whether it wants one, its hooks."""
+    """What hangs on a parameter, or another leaf, beside its value: the gradient, whether it wants one, its hooks."""
 
-    def __init__(self, parameter: nn.Parameter) -> None:
+    def __init__(self, parameter: torch.Tensor) -> None:
         self._parameter = parameter
         self._grad = parameter.grad
         self._wants = parameter.requires_grad
