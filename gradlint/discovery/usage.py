@@ -280,7 +280,7 @@ class Follower:
         return ModelValue(name, len(self.notebook.constructions) - 1)
 
     def _feed(self, call: ast.Call, model: ModelValue) -> Value:
-        self._arguments(call)
+        chained = any(isinstance(value, OutputValue) for value in self._arguments(call))
         index = model.construction
         if self.records and index is not None and self.notebook.constructions[index].inputs is None:
             made = self.notebook.constructions[index]
@@ -289,6 +289,6 @@ class Follower:
                 inputs = read_inputs(call, self.scope, names, functions)
                 self.notebook.constructions[index] = replace(made, inputs=inputs, fed_at=call.lineno)
             except UnreadableError:
-                if not made.unread_at and not from_elsewhere(call, self.scope, names):
+                if not made.unread_at and not chained and not from_elsewhere(call, self.scope, names):
                     self.notebook.constructions[index] = replace(made, unread_at=call.lineno)
         return OutputValue(model.candidate)

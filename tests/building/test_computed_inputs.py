@@ -132,6 +132,13 @@ def test_an_expression_that_fails_leaves_a_guess_with_its_reason(target_of: Call
     assert "nothing" in target.unread_why
 
 
+def test_what_another_model_returns_is_no_feed_of_the_file(target_of: Callable[[str], Target]) -> None:
+    target = target_of("other = nn.Linear(12, 12)\nfirst, net = Net(), Net()\nnet(first(torch.randn(4, 12)))")
+    path = Path(target.path)
+    made = scan_file(target.path, path.read_text()).constructions
+    assert [(construction.fed_at, construction.unread_at) for construction in made] == [(23, 0), (0, 0)]
+
+
 def test_data_from_elsewhere_is_no_feed_of_the_file(target_of: Callable[[str], Target]) -> None:
     target = target_of("net = Net()\nfor x, y in loader:\n    net(x.float(), y)")
     assert (target.inputs, target.unread_feed) == (None, 0)
