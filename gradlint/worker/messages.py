@@ -48,11 +48,12 @@ def unprobed(findings: Iterable[Finding], why_not: str) -> tuple[tuple[Finding, 
 
 
 class Analyse(msgspec.Struct, frozen=True, tag="analyse"):
-    """Check one target. `source` is the file's text as the parent read it."""
+    """Check one target. `source` is the file's text as the parent read it; the answer repeats `number`."""
 
     target: Target
     source: str
     settings: Settings
+    number: int = 0
 
 
 class Tabulate(msgspec.Struct, frozen=True, tag="tabulate"):
@@ -62,6 +63,7 @@ class Tabulate(msgspec.Struct, frozen=True, tag="tabulate"):
     source: str
     settings: Settings
     measured: bool = False
+    number: int = 0
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -80,6 +82,7 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     """Answer to `Analyse`."""
 
     result: TargetResult
+    number: int = 0
 
 
 class Table(msgspec.Struct, frozen=True, tag="table"):
@@ -87,6 +90,7 @@ class Table(msgspec.Struct, frozen=True, tag="table"):
 
     table: FlowTable | None
     skipped: tuple[Skipped, ...] = ()
+    number: int = 0
 
 
 Request = Analyse | Tabulate

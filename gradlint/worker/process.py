@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -34,6 +35,8 @@ START_LIMIT = 300.0
 """Seconds within which torch must have been imported."""
 KEPT_OUTPUT = 16 * 1024
 MOST_PROCESSES = 256
+_NUMBER_BITS = 62
+"""Of a request's number, which nobody can guess who has not been asked: a file cannot answer for the next ones."""
 _TICK = 0.1
 _FAMILY_EVERY = 5
 """The whole family is looked at every so many ticks, its leader at each."""
@@ -67,13 +70,16 @@ class Worker:
         self._stage = "import"
         self._output = self._trace = b""
         wanted = Result if isinstance(request, Analyse) else Table
+        request = msgspec.structs.replace(request, number=secrets.randbits(_NUMBER_BITS))
         self._send(request)
         deadline = time.monotonic() + self._timeout
         while True:
             message = self._next(request.target, deadline)
             if isinstance(message, Stage) and message.name in crash.DOING:
                 self._stage = message.name
-            elif isinstance(message, Result | Table) and isinstance(message, wanted):
+            elif (
+                isinstance(message, Result | Table) and isinstance(message, wanted) and message.number == request.number
+            ):
                 return message
             else:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))

@@ -69,11 +69,12 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
 
 def _answer(analysis: Any, request: Request, on_stage: Callable[[str], None]) -> Message:
     if isinstance(request, Analyse):
-        return Result(analysis.analyse(request.target, request.source, request.settings, on_stage=on_stage))
+        result = analysis.analyse(request.target, request.source, request.settings, on_stage=on_stage)
+        return Result(result, request.number)
     table, skipped = analysis.tabulate(
         request.target, request.source, request.settings, measured=request.measured, on_stage=on_stage
     )
-    return Table(table, skipped)
+    return Table(table, skipped, request.number)
 
 
 class _Channel:

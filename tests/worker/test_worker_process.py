@@ -9,7 +9,7 @@ import pytest
 from gradlint.core.errors import AnalysisError
 from gradlint.core.target import Target
 from gradlint.worker import process, watch
-from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate
+from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult, encode
 from gradlint.worker.process import Worker
 
 HEALTHY = """
@@ -142,6 +142,17 @@ def test_a_process_that_was_tampered_with_is_not_used_again(worker: Worker, tmp_
     assert ask(worker, tmp_path, "import torch; torch.set_default_dtype(torch.float64)").result.summary is not None
     assert ask(worker, tmp_path, name="next.py").result.summary is not None
     assert pid_of(worker) == pid
+
+
+def test_nobody_can_answer_for_the_next_file(worker: Worker, tmp_path: Path) -> None:
+    forged = encode(Result(TargetResult()))
+    body = "import contextlib\n        for fd in range(3, 40):\n            with contextlib.suppress(OSError):\n"
+    body += f"                os.write(fd, {forged!r})"
+    with pytest.raises(AnalysisError, match=r"disturbed gradlint's own channel \(an answer to another question\)"):
+        ask(worker, tmp_path, body)
+    summary = ask(worker, tmp_path, name="next.py").result.summary
+    assert summary is not None
+    assert summary.path.endswith("next.py")
 
 
 def test_an_interrupt_of_the_users_own_is_told_with_its_line(worker: Worker, tmp_path: Path) -> None:
