@@ -64,3 +64,5 @@ class Fed:
     """For people: "(4, 3, 32, 32) float32"."""
     source: str = ""
     """Where they came from: "configured", "example_input_array", "__main__ block", "derived from Conv2d stem" …"""
+    held: tuple[torch.Tensor, ...] = ()
+    """Those of the inputs whose values the file computes (an adjacency matrix): they are no data to be drawn."""

@@ -131,10 +131,15 @@ def _graph(recorder: Recorder, known: Names, model: nn.Module, result: Any, buil
 
 
 def input_tensors(model: nn.Module, fed: Fed) -> list[tuple[str, torch.Tensor]]:
-    """Each input tensor once, in the order of the graph's placeholders, with the name that the forward gives it."""
+    """Each input tensor once, in the order of the graph's placeholders, with the name that the forward gives it.
+
+    Those whose values the file computes are left out: they are constants of the graph.
+    """
     unique: dict[int, tuple[str, torch.Tensor]] = {}
+    constants = {id(tensor) for tensor in fed.held}
     for name, tensor in named_tensors(_argument_names(model, fed.args, fed.kwargs)):
-        unique.setdefault(id(tensor), (name, tensor))
+        if id(tensor) not in constants:
+            unique.setdefault(id(tensor), (name, tensor))
     return list(unique.values())
 
 

@@ -9,6 +9,7 @@ import torch
 from gradlint.building import BuiltModel, Fed, build, feed, load_module
 from gradlint.core.target import Target
 from gradlint.discovery import find_targets, scan_file
+from gradlint.tracing import trace
 
 NET = """import math, os
 import numpy as np
@@ -80,6 +81,19 @@ def test_harmless_expressions_are_evaluated(
     assert torch.allclose(fed.args[1], value.to(fed.args[1].dtype), atol=1e-5)
     assert fed.args[0].shape == (30, 12)
     assert fed.source == f"as in model.py:{23 if named else 22}"
+
+
+def test_computed_values_are_constants_of_the_graph(target_of: Callable[[str], Target]) -> None:
+    built = built_of(target_of("net = Net()\nnet(torch.randn(30, 12), torch.eye(30) / 30)"))
+    fed = feed(built)
+    (adjacency,) = fed.held
+    assert torch.equal(adjacency, torch.eye(30) / 30)
+    assert trace(built, fed).view.inputs == ("x",)
+
+
+def test_the_first_of_inputs_that_are_all_computed_is_data(target_of: Callable[[str], Target]) -> None:
+    fed = fed_of(target_of("net = Net()\nnet(torch.randn(31, 12)[1:], torch.eye(30) / 30)"))
+    assert [tuple(tensor.shape) for tensor in fed.held] == [(30, 30)]
 
 
 def test_a_dictionary_of_tensors_is_read(target_of: Callable[[str], Target]) -> None:

@@ -16,7 +16,7 @@ from gradlint.building.feeding.forward_source import Argument, required_argument
 from gradlint.building.feeding.hints import Hints, hints_of
 from gradlint.building.feeding.mend import mended
 from gradlint.building.feeding.remedies import remedy
-from gradlint.building.feeding.tensors import described, make
+from gradlint.building.feeding.tensors import described, held, make
 from gradlint.building.feeding.trial import Trial, attempt
 from gradlint.building.stubs import MissingPackageError
 from gradlint.core.errors import AnalysisError
@@ -63,7 +63,7 @@ def _configured(built: BuiltModel, specs: Proposal, hints: Hints, arguments: lis
     args, kwargs = make(specs, built, hints)
     trial = attempt(built, args, kwargs)
     if trial.error is None:
-        return Fed(args, kwargs, described(args, kwargs), "configured")
+        return Fed(args, kwargs, described(args, kwargs), source="configured")
     path = built.target.path if built.target else ""
     raise analysis_error(
         trial.error,
@@ -166,7 +166,8 @@ class _Search:
 
     def _fed(self, proposal: Proposal, source: str) -> Fed:
         args, kwargs = make(proposal, self.built, self.hints)
-        return Fed(args, kwargs, described(args, kwargs), source)
+        values = held(proposal, args, kwargs) if self.built.fake_mode is None else ()
+        return Fed(args, kwargs, described(args, kwargs), held=values, source=source)
 
 
 def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:

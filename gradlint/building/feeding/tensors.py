@@ -26,6 +26,19 @@ def make(specs: Sequence[InputSpec], built: BuiltModel, hints: Hints) -> tuple[t
     return tuple(args), kwargs
 
 
+def held(specs: Sequence[InputSpec], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    """Inputs whose values the file computes; where it computes all of them, the first one is data all the same."""
+    positional = iter(args)
+    given = [kwargs[spec.name] if spec.name else next(positional) for spec in specs]
+    computed = [
+        value
+        for spec, value in zip(specs, given, strict=True)
+        if isinstance(spec.value, torch.Tensor) and value.dtype.is_floating_point
+    ]
+    drawn = any(spec.dtype != "literal" for spec in specs)
+    return tuple(computed if drawn else computed[1:])
+
+
 def _value(spec: InputSpec, hints: Hints, generator: torch.Generator) -> Any:
     if spec.dtype == "literal":
         return spec.value
