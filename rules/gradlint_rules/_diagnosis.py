@@ -7,8 +7,7 @@ from enum import Enum
 from gradlint.api import Edit, Flow, RuleContext
 from gradlint_rules._collapse import separation
 from gradlint_rules._figures import ChainFigures, Loss, chain_figures
-from gradlint_rules._operators import CONTRACTIONS
-from gradlint_rules._paths import Skeleton, skeleton, through_layout, weights_of
+from gradlint_rules._paths import Skeleton, skeleton, weights_of
 from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
 from gradlint_rules.thresholds import (
     DRIFT,
@@ -79,21 +78,7 @@ def _doubtful(ctx: RuleContext, chain: tuple[str, ...]) -> bool:
     inside = [u for u in ctx.flow.unknown if u.node in index and places and min(places) < index[u.node] < max(places)]
     if inside:
         ctx.near_miss(f"depth not judged: {inside[0].op} ({inside[0].reason or 'no transfer rule'}) lies on the way")
-    mixed = [name for name in _times_an_input(ctx, frozenset(chain)) if name in index and index[name] > min(places)]
-    if mixed and not inside:
-        ctx.near_miss(f"depth not judged: {mixed[0]} multiplies by an input whose scale is only assumed")
-    return bool(inside or mixed)
-
-
-def _times_an_input(ctx: RuleContext, chain: frozenset[str]) -> list[str]:
-    """Matrix products of the signal with an input of its own, such as an adjacency: how large it is, nobody says."""
-    nodes, found = ctx.graph.nodes, []
-    for node in nodes.values():
-        if node.op in CONTRACTIONS and node.requires_grad and not weights_of(ctx.graph, node):
-            sources = [nodes[through_layout(ctx.graph, name)] for name in node.inputs]
-            if any(source.op == "input" for source in sources):
-                found.append(node.name)
-    return [name for name in found if name in chain or chain.intersection(nodes[name].inputs)]
+    return bool(inside)
 
 
 def _worth_judging(bones: Skeleton) -> tuple[tuple[str, ...], ...]:
