@@ -62,6 +62,8 @@ class Signal:
     """How alike the units of a map are; None where it is not followed."""
     beyond: float = 0.0
     """Tr Σ²/(Tr Σ)² of what a contraction has read, beyond that of independent features (see `kinship`)."""
+    rows: Any = None
+    """How the rows of a sum over tokens resemble each other (`token_sums.RowShare`)."""
     offset: Tensor | None = None
     """`[U]` mean of each unit over samples and positions, where a contraction has given it (row sums and bias)."""
 

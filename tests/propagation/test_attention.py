@@ -55,6 +55,10 @@ def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.softmax(q @ k.mT, -1) @ v
 
 
+def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (F.elu(q) + 1) @ ((F.elu(k) + 1).mT @ v) / k.shape[-2]
+
+
 def cosine(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Swin V2: the angle between query and key, times a temperature."""
     return F.softmax(10 * F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT, -1) @ v
@@ -126,6 +130,7 @@ BY_HAND = (
     attends("by matmul, one head", by_matmul, heads=1)[0],
     *attends("by einsum", by_einsum),
     attends("unscaled", unscaled)[0],
+    *attends("linear attention", linear_attention),
 )
 MODULES = (
     Case("MultiheadAttention", lambda: Chain(dense(), nn.GELU(), multihead(), dense()), (TOKENS,)),

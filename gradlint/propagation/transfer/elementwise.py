@@ -134,6 +134,7 @@ def elementwise(call: Call) -> Signal:
         call.shape,
         dims,
         mask=_mask(call, signals) if scaled or len(signals) <= 1 else None,
+        rows=first.rows if scaled and call.op.op in ("mul", "div") else None,
         prob=first.prob if scaled and call.op.op in ("mul", "div") else None,
         parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,

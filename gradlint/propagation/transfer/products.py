@@ -13,6 +13,7 @@ from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer import attention
 from gradlint.propagation.transfer.contraction import Taps, add_bias, dense, project
+from gradlint.propagation.transfer.token_sums import over_tokens, reading_rows
 from gradlint.propagation.weights import Weight, rows, unit_index
 
 
@@ -53,10 +54,12 @@ def contract(call: Call, left: Signal, right: Signal) -> Signal:
         dims = _joined(call.shape, left.dims, right.dims[-1])
         return attention.mix(call, left, right, left.prob, dims)
     if count([along], Role.KEY) > 1:
-        return _over_positions(call, left, right, n)
+        return _energy(call, left, right, n)
     reads_positions = count([right.dims[-1]], Role.POSITION) > 1 or right.free
     if count([along], Role.POSITION) > 1 and not left.free:
-        return _over_positions(call, left, right, n)
+        return over_tokens(call, left, right, n, _joined(call.shape, left.dims, right.dims[-1]))
+    if right.rows is not None:
+        return reading_rows(call, left, right, n, _joined(call.shape, left.dims, right.dims[-1]), right.rows)
     if reads_positions:
         left, key = attention._tokens(left), attention._tokens(_transposed(right))
         dims = _joined(call.shape, left.dims, dim(right.shape[-1], Role.KEY))
@@ -68,11 +71,6 @@ def _joined(shape: tuple[int, ...], dims: Dims, last: Dim) -> Dims:
     head = dims[: len(shape) - 1]
     missing = len(shape) - 1 - len(head)
     return (*(((),) * missing), *head, last)
-
-
-def _over_positions(call: Call, left: Signal, right: Signal, n: int) -> Signal:
-    """Σ_t a_t b_t over positions or keys without a softmax (linear attention, Gram matrices)."""
-    return _energy(call, left, right, n)
 
 
 def _energy(call: Call, left: Signal, right: Signal, n: int) -> Signal:
