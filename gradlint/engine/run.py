@@ -151,6 +151,7 @@ def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Pr
         try:
             return _file(job, config, selection, settings, worker)
         finally:
+            worker.tidy()
             workers.put(worker)
 
     try:

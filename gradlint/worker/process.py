@@ -35,6 +35,8 @@ START_LIMIT = 300.0
 """Seconds within which torch must have been imported."""
 KEPT_OUTPUT = 16 * 1024
 MOST_PROCESSES = 256
+_MARK = "_GRADLINT_WORKER"
+"""In the environment of a worker and of whatever it starts, with a value of its own: how strays are found."""
 _NUMBER_BITS = 62
 """Of a request's number, which nobody can guess who has not been asked: a file cannot answer for the next ones."""
 _TICK = 0.1
@@ -54,6 +56,7 @@ class Worker:
         self._output = b""
         self._trace = b""
         self._stage = "start"
+        self._mark = ""
         self._baseline = 0
         self._requests = self._answers = self._prints = self._traces = -1
 
@@ -84,6 +87,11 @@ class Worker:
             else:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))
 
+    def tidy(self) -> None:
+        """End the process where processes that it has started are still about: the next request gets a new one."""
+        if self._process is not None and len(watch.family(self._process.pid)) > 1:
+            self._bury()
+
     def close(self) -> None:
         """End the process and everything that it has started. It has nothing of its own to finish."""
         self._bury()
@@ -94,6 +102,7 @@ class Worker:
         self._prints, print_write = _pipe()
         self._traces, trace_write = _pipe()
         given = (request_read, answer_write, trace_write)
+        self._mark = f"{_MARK}={secrets.token_hex(16)}"
         command = [sys.executable, "-P", "-m", "gradlint.worker", *map(str, given), str(self._memory)]
         try:
             self._process = subprocess.Popen(
@@ -101,7 +110,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=print_write,
                 stderr=print_write,
-                env=scrubbed(os.environ),
+                env={**scrubbed(os.environ), _MARK: self._mark.partition("=")[2]},
                 pass_fds=given,
                 start_new_session=True,
             )
@@ -257,7 +266,7 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        watch.kill(process.pid)
+        watch.kill(process.pid, self._mark)
         process.wait()
         for descriptor in (self._requests, self._answers, self._prints, self._traces):
             os.close(descriptor)

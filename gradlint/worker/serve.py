@@ -26,6 +26,7 @@ from gradlint.worker.messages import (
 )
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def serve(requests: int, answers: int, traces: int, memory: int) -> None:
@@ -130,6 +131,7 @@ def _shield(requests: int, answers: int, traces: int) -> None:
     faulthandler.register(signal.SIGUSR1, traces, all_threads=False)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)  # whose parent is gone becomes our child, and stays known
     _tell_before_dying(traces)
 
 

@@ -3,9 +3,12 @@
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_ROUNDS, _PAUSE = 20, 0.01
+"""How often, and how many seconds apart, those that fork while they are killed are looked for."""
 
 
 def resident(pid: int) -> int:
@@ -29,22 +32,19 @@ def proportional(pid: int) -> int:
 
 
 def family(leader: int) -> tuple[int, ...]:
-    """The leader, its session and its descendants."""
+    """The leader, its session and its descendants, as far as they live."""
     parents: dict[int, int] = {}
     members = {leader}
-    try:
-        entries = [entry.name for entry in Path("/proc").iterdir()]
-    except OSError:
-        return (leader,)
-    for entry in entries:
-        if entry.isdigit():
-            try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                parents[int(entry)] = int(fields[1])
-                if int(fields[3]) == leader:
-                    members.add(int(entry))
-            except (OSError, ValueError, IndexError):
-                continue  # it ended while we looked
+    for pid in _processes():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            if fields[0] == "Z":
+                continue
+            parents[pid] = int(fields[1])
+            if int(fields[3]) == leader:
+                members.add(pid)
+        except (OSError, ValueError, IndexError):
+            continue  # it ended while we looked
     grown = True
     while grown:
         new = {pid for pid, parent in parents.items() if parent in members} - members
@@ -53,11 +53,41 @@ def family(leader: int) -> tuple[int, ...]:
     return tuple(sorted(members))
 
 
-def kill(leader: int) -> None:
-    """End the worker's process group, and whoever of its family has left it."""
+def kill(leader: int, mark: str) -> None:
+    """End the worker's process group, whoever of its family has left it, and whoever bears its mark.
+
+    Args:
+        leader: the worker.
+        mark: an entry of its environment, `NAME=value`, that no other process has.
+    """
     stragglers = family(leader)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
-    for pid in stragglers:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    for _ in range(_ROUNDS):
+        for pid in stragglers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        stragglers = _marked(mark)
+        if not stragglers:
+            return
+        time.sleep(_PAUSE)
+
+
+def _marked(mark: str) -> tuple[int, ...]:
+    """Processes that were started with an entry in their environment, and live."""
+    found = []
+    for pid in _processes():
+        try:
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+        except OSError:
+            continue  # somebody else's, or it has ended
+    return tuple(found)
+
+
+def _processes() -> tuple[int, ...]:
+    """All processes; none where there is no /proc."""
+    try:
+        return tuple(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    except OSError:
+        return ()

@@ -38,6 +38,9 @@ class PretendWorker:
         type(self).asked.append(request.target.name)
         return Result(type(self).answer(request.target))
 
+    def tidy(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

@@ -1,5 +1,7 @@
 """The worker as a process: warm, held to its limits, replaced after a death, and gone at the end."""
 
+import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +57,14 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, or does so now."""
+    deadline = time.monotonic() + 5
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not is_alive(pid)
+
+
 def test_one_process_serves_many_files_and_a_death_costs_one_model_only(worker: Worker, tmp_path: Path) -> None:
     first = ask(worker, tmp_path)
     assert first.result.summary is not None
@@ -84,11 +94,47 @@ def test_children_are_gone_when_the_worker_is(worker: Worker, tmp_path: Path) ->
     leader = pid_of(worker)
     assert child in watch.family(leader)
     worker.close()
-    deadline = time.monotonic() + 5
-    while is_alive(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(child)
+    assert is_gone(child)
     assert not is_alive(leader)
+
+
+STRAY = """
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                {disguise}
+                open({noted!r}, "w").write(str(os.getpid()))
+                import time; time.sleep(600)
+            os._exit(0)
+        import time
+        while not os.path.exists({noted!r}): time.sleep(0.01)
+        {end}
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
+@pytest.mark.parametrize(
+    ("disguise", "end"),
+    [
+        ("pass", "pass"),
+        ("pass", "os.kill(os.getpid(), 9)"),
+        ("os.execve('/bin/sh', ['sh', '-c', f'echo $$ > {noted}; exec sleep 600'], {{}})", "time.sleep(0.2)"),
+    ],
+    ids=["worker-lives", "worker-dies", "other-environment"],
+)
+def test_grandchildren_of_their_own_session_are_gone_after_their_file(
+    worker: Worker, tmp_path: Path, disguise: str, end: str
+) -> None:
+    noted = str(tmp_path / "stray")
+    body = STRAY.format(disguise=disguise.replace("{noted}", noted).replace("{{}}", "{}"), noted=noted, end=end)
+    with contextlib.suppress(AnalysisError):
+        ask(worker, tmp_path, body.strip())
+    worker.tidy()
+    assert is_gone(int(Path(noted).read_text()))
+    assert ask(worker, tmp_path, name="next.py").result.summary is not None
+    pid = pid_of(worker)
+    worker.tidy()
+    assert pid_of(worker) == pid
 
 
 def test_process_after_process_is_stopped(worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
