@@ -10,6 +10,7 @@ from gradlint.config import nearest
 from gradlint.core.finding import Finding, Severity
 from gradlint.core.location import Location, Site
 from gradlint.core.report import Suppressed
+from gradlint.gate.classes import bases_of
 from gradlint.registry import UNUSED_IGNORE
 
 _COMMENT = re.compile(r"#\s*gradlint\s*:\s*(?P<verb>[\w-]*)\s*(?:\[(?P<selectors>[^\]]*)\])?\s*(?P<reason>.*)")
@@ -89,16 +90,20 @@ def apply(
         source_of: text of a file, empty where it cannot be read.
         names: name of each known rule code.
         judged: codes whose comments may be called unused: rules that ran over all models of the file.
-        class_sites: class line of each model.
+        class_sites: class line of each model. That of a class of the same file that it is built on counts as well,
+            for what is found in lines of that class.
     """
-    places = {path: read_ignores(path, source_of(path))}
+    source = source_of(path)
+    places = {path: read_ignores(path, source)}
+    bases = {model: bases_of(path, source, model) for model in class_sites} if places[path] else {}
     used: set[tuple[Ignore, str]] = set()
     kept: list[Finding] = []
     suppressed: list[Suppressed] = []
     for finding in findings:
         sites = [site.location for site in finding.sites]
         if finding.model in class_sites:
-            sites.append(class_sites[finding.model])
+            above = [span.head for span in bases.get(finding.model, ()) if any(map(span.holds, sites))]
+            sites += [class_sites[finding.model], *above]
         for other in {site.path for site in sites} - places.keys():
             places[other] = read_ignores(other, source_of(other))
         covering = [ignore for site in sites for ignore in places[site.path] if ignore.covers(site)]

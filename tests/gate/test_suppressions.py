@@ -61,6 +61,27 @@ def test_a_comment_on_the_line_the_constructor_or_the_class_silences(comments: d
     assert silenced.reason == "it is meant"
 
 
+INHERITED = """class Root(Module):  # gradlint: ignore[GL102] root
+    def __init__(self):
+        self.body = Sigmoid()
+class Base(Root):  # gradlint: ignore[GL101] base
+    def __init__(self):
+        self.head = Sigmoid()
+class Net(Base):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "silenced"),
+    [("GL101", 6, True), ("GL102", 3, True), ("GL101", 3, False), ("GL101", 7, False), ("GL102", 6, False)],
+)
+def test_a_comment_on_a_base_class_holds_for_what_is_found_in_its_lines(code: str, line: int, silenced: bool) -> None:
+    texts, sites = {"m.py": INHERITED}, {"Net": Location("m.py", 7)}
+    gated = apply([finding(code, line)], "m.py", texts.__getitem__, names=NAMES, judged=(), class_sites=sites)
+    assert bool(gated.suppressed) == silenced
+
+
 def test_any_site_of_a_finding_will_do_in_any_file() -> None:
     other = "x = Sigmoid()  # gradlint: ignore[GL101]\n"
     two_sites = Finding(
