@@ -356,3 +356,20 @@ def test_message_label_and_summary_give_one_figure(judge: Callable[..., Any]) ->
             lost = finding.predicted["attenuation"]
             assert f"gradient {times(lost)} smaller" in finding.message
             assert finding.predicted["gain_per_layer"] == pytest.approx(-lost / (finding.predicted["layers"] - 1))
+
+
+def test_a_list_of_which_some_members_run_is_not_called_unused(judge: Callable[..., Any]) -> None:
+    source = """
+import torch
+from torch import nn
+
+class Pools(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c = nn.ModuleList([nn.Linear(16, 16) for _ in range(4)])
+
+    def forward(self, x):
+        return self.c[1](self.c[0](x).relu())
+"""
+    (finding,) = judge(source).raw
+    assert finding.message == "c.2, like 1 other module, is never used in forward"
