@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as functional
 import torch.utils.checkpoint
 from torch import nn
+from torch.nn.modules._functions import BackwardHookFunction
 from torch.utils.checkpoint import CheckpointFunction
 
 _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
@@ -82,3 +83,8 @@ def no_checkpoints() -> Iterator[None]:
 def runs_through(cls: Any) -> bool:
     """Whether an autograd function is a re-entrant checkpoint: `apply(function, preserve, *args)`."""
     return cls is CheckpointFunction
+
+
+def hands_through(cls: Any) -> bool:
+    """Whether an autograd function is what torch puts a module's full backward hooks on: its outputs are its inputs."""
+    return cls is BackwardHookFunction

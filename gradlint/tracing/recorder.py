@@ -16,7 +16,7 @@ from gradlint.tracing.dropout import DROPOUTS, undropped
 from gradlint.tracing.frames import user_frames
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
-from gradlint.tracing.patches import runs_through
+from gradlint.tracing.patches import hands_through, runs_through
 from gradlint.tracing.preserve import Backups
 from gradlint.tracing.values import Values, storage_key
 from gradlint.tracing.writer import GraphWriter, Place
@@ -266,9 +266,15 @@ class Recorder(TorchFunctionMode):
         return answer
 
     def custom_function(self, cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through."""
+        """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through, hooks are no operator."""
         if runs_through(cls):
             return args[0](*args[2:])
+        if hands_through(cls):
+            nodes = [self.values.read(tensor) if self._depends(tensor) else None for tensor in args]
+            handed = apply(*args)
+            for tensor, node in zip(handed, nodes, strict=True):
+                self.values.bind(tensor, node)
+            return handed
         with torch._C.DisableTorchFunction():  # one node: what happens inside is the function's own business
             read = list(tensors(args))
             result = apply(*args)
