@@ -1,7 +1,9 @@
 """`check_model`, `flow` and `measure` under threads, inference mode, a default device of meta, and odd inputs."""
 
+import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -150,3 +152,27 @@ def test_a_model_made_for_inference_is_named_as_such(run: Run) -> None:
         model = nn.Linear(8, 2)
     with pytest.raises(AnalysisError, match=r"weight was made under torch.inference_mode\(\)"):
         run(model, torch.ones(4, 8))
+
+
+class Careless(nn.Module):
+    """Does what parts of torch do when they are imported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        os.environ["GRADLINT_TEST_NEW"] = "1"
+        os.environ["GRADLINT_TEST_OLD"] = "2"
+        warnings.simplefilter("ignore", ResourceWarning)
+        out: torch.Tensor = self.layer(x)
+        return out
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_environment_and_warnings_are_put_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADLINT_TEST_OLD", "1")
+    environment, filters = dict(os.environ), list(warnings.filters)
+    run(Careless(), torch.ones(4, 8))
+    assert dict(os.environ) == environment
+    assert warnings.filters == filters
