@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gradlint.api import Location, OpNode, ParameterInfo, Remedy, RuleContext, Site
+from gradlint_rules._wording import counted
 
 _LEAVING = ("item", "tolist", "numpy")
 """Methods that take numbers out of the graph."""
@@ -41,6 +42,17 @@ def told(parameter: ParameterInfo, end: Severance | None) -> str:
     if end.spelling[1:].removesuffix("()") in _LEAVING:
         return f"is cut off from the output: {end.told} makes plain numbers of its result"
     return f"is cut off from the output by {end.told}"
+
+
+def owner_of(ctx: RuleContext, parameters: Sequence[ParameterInfo]) -> str:
+    """What the parameters belong to: one module, or the part of the model that holds nothing else."""
+    modules = list(dict.fromkeys(p.module for p in parameters))
+    if len(modules) == 1:
+        return modules[0]
+    part, names = modules[0].split(".")[0], {p.name for p in parameters}
+    if all(name in names for name in ctx.parameters if name.startswith(f"{part}.")):
+        return part
+    return f"{modules[0]}, like {counted(len(modules) - 1, 'other module')},"
 
 
 def site(end: Severance | None) -> tuple[Site, ...]:

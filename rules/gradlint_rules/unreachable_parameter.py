@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from gradlint.api import Cause, Claim, Finding, Location, ParameterInfo, Rule, RuleContext, Severity, Site
-from gradlint_rules._severed import Severance, by_end, remedies, site, told
+from gradlint_rules._severed import Severance, by_end, owner_of, remedies, site, told
 from gradlint_rules._usage import Usage
 from gradlint_rules._wording import counted
 
@@ -126,7 +126,7 @@ class StraightThrough(nn.Module):
         self, ctx: RuleContext, place: Location, parameters: Sequence[ParameterInfo], end: Severance | None
     ) -> Finding:
         module = parameters[0].module
-        owner = _owner(ctx, parameters)
+        owner = owner_of(ctx, parameters)
         elements, names = sum(p.numel for p in parameters), tuple(p.name for p in parameters)
         label = f"{counted(len(parameters), 'parameter')} ({elements} weights) that no gradient reaches"
         return Finding(
@@ -146,14 +146,3 @@ class StraightThrough(nn.Module):
             attributed=tuple(n.name for n in ctx.graph.nodes.values() if n.op == "parameter" and n.target in names),
             claim=Claim("no-gradient", names[0], subjects=names, predicted=1.0, threshold=1.0),
         )
-
-
-def _owner(ctx: RuleContext, parameters: Sequence[ParameterInfo]) -> str:
-    """What the parameters belong to: one module, or the part of the model that holds nothing else."""
-    modules = list(dict.fromkeys(p.module for p in parameters))
-    if len(modules) == 1:
-        return modules[0]
-    part, names = modules[0].split(".")[0], {p.name for p in parameters}
-    if all(name in names for name in ctx.parameters if name.startswith(f"{part}.")):
-        return part
-    return f"{modules[0]}, like {counted(len(modules) - 1, 'other module')},"

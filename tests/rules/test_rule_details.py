@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+import gradlint
 from gradlint.core.finding import Finding, Severity
 from gradlint_rules._wording import times
 from gradlint_rules.init_gain_mismatch import InitGainMismatch
@@ -358,18 +361,16 @@ def test_message_label_and_summary_give_one_figure(judge: Callable[..., Any]) ->
             assert finding.predicted["gain_per_layer"] == pytest.approx(-lost / (finding.predicted["layers"] - 1))
 
 
-def test_a_list_of_which_some_members_run_is_not_called_unused(judge: Callable[..., Any]) -> None:
-    source = """
-import torch
-from torch import nn
-
 class Pools(nn.Module):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.c = nn.ModuleList([nn.Linear(16, 16) for _ in range(4)])
 
-    def forward(self, x):
-        return self.c[1](self.c[0](x).relu())
-"""
-    (finding,) = judge(source).raw
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.c[1](self.c[0](x).relu())
+        return y
+
+
+def test_a_list_of_which_some_members_run_is_not_called_unused() -> None:
+    (finding,) = gradlint.check_model(Pools(), torch.ones(4, 16)).findings
     assert finding.message == "c.2, like 1 other module, is never used in forward"
