@@ -148,7 +148,12 @@ def test_ctrl_c_ends_the_run_and_its_worker(tmp_path: Path) -> None:
     import time
 
     with subprocess.Popen(
-        [COMMAND, "check", "slow.py"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [COMMAND, "check", "slow.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     ) as process:
         deadline = time.monotonic() + 60
         while not (noted.exists() and noted.read_text()) and time.monotonic() < deadline:

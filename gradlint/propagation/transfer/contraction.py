@@ -77,20 +77,7 @@ def project(
     """
     flat = inside > 1 and count(dims, Role.POSITION) == 1
     x = signal.value
-    mean = x.mean(1, keepdim=True)
-    spread = P.moments(x - mean) if x.shape[1] > 1 else P.ZERO
-    if flat:
-        mean = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1).reshape(P.R, 1)
-        spread = P.Moments(spread.q, spread.q, spread.s, spread.s)
-    lone = (taps.valid - taps.both) * float(mean.square().mean())
-    through = P.Moments(
-        taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
-    )
-    from_mean = mean * matrix.sums * math.sqrt(taps.both)
-    y = from_mean + P.gaussian(through, call.key) * matrix.energies.sqrt()
-    if matrix.has_mean:
-        common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
-        y = y + modes(common, "forward", call.key)
+    y, from_mean = _forward(call, x, matrix, taps, flat=flat)
     seen = P.moments(x)
     if flat:
         seen = P.Moments(seen.q, seen.q, seen.s, seen.s)
@@ -111,6 +98,25 @@ def project(
 
     result = emit(y, (signal.x, back))
     return Signal(result, call.shape, dims, dense=True, varied=varied, offset=from_mean.mean(0))
+
+
+def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, *, flat: bool) -> tuple[Tensor, Tensor]:
+    """Particles of `W x`, and the part of them that comes of the mean over units."""
+    mean = x.mean(1, keepdim=True)
+    spread = P.moments(x - mean) if x.shape[1] > 1 else P.ZERO
+    if flat:
+        mean = mean.view(2, 2, 1).mean(1, keepdim=True).expand(2, 2, 1).reshape(P.R, 1)
+        spread = P.Moments(spread.q, spread.q, spread.s, spread.s)
+    lone = (taps.valid - taps.both) * float(mean.square().mean())
+    through = P.Moments(
+        taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
+    )
+    from_mean = mean * matrix.sums * math.sqrt(taps.both)
+    y = from_mean + P.gaussian(through, call.key) * matrix.energies.sqrt()
+    if matrix.has_mean:
+        common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
+        y = y + modes(common, "forward", call.key)
+    return y, from_mean
 
 
 def uneven(variances: Tensor) -> Tensor | None:
