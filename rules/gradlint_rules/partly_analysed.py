@@ -16,7 +16,9 @@ class PartlyAnalysed(Rule):
 
     ## What it does
     Names every operator for which no transfer rule exists (its moments are passed through unchanged) and every read
-    of tensor data during the forward pass (`.item()`, `if x.any()`) that was answered with the usual value.
+    of tensor data during the forward pass (`.item()`, `if x.any()`) that was answered with the usual value. Also a
+    line of the file that initialises the model from outside and could not be carried out, and one that feeds it and
+    was not understood: what was analysed is then not quite what you run.
 
     ## Why is this bad?
     It is not a defect of the model. But the figures of findings behind such a place are worth less, and you should
