@@ -199,10 +199,10 @@ class Propagation:
         return leaf.clone()
 
     def _derived(self, values: Tensor, source: Weight) -> Any:
-        if not values.dtype.is_floating_point and not values.dtype.is_complex:
-            return values.detach()
         if values.dtype.is_complex:
             raise NoRuleError("complex numbers are not followed")
+        if not values.dtype.is_floating_point:
+            return values.detach()
         flat = values.detach().to(P.DTYPE).reshape(-1)
         return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned and values.requires_grad)
 

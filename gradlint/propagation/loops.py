@@ -34,7 +34,7 @@ def _results(view: GraphView, output: str) -> set[str]:
     node = view.nodes[output]
     if node.op != "unpack":
         return {output}
-    return {n.name for n in view.nodes.values() if n.op == "unpack" and n.inputs[:1] == node.inputs[:1]}
+    return {name for name in view.users[node.inputs[0]] if view.nodes[name].op == "unpack"}
 
 
 def _gradient(view: GraphView, nodes: dict[str, NodeFlow], output: str) -> float:

@@ -93,9 +93,9 @@ def _diagnosis(ctx: RuleContext, bones: Skeleton, figures: ChainFigures) -> Diag
     extent = trouble(figures)
     drifts = not starved and extent >= DRIFT and abs(_drift(ctx, figures)) >= DRIFT and not has_norm(bones, bones.order)
     saturated = starved and _saturated(figures)
-    if not starved and figures.is_trunk and _is_collapse(ctx, bones):
-        return None
     if not (saturated or drifts or extent >= (limit_of(ctx) if starved else EXPLODED)):
+        return None
+    if not starved and figures.is_trunk and _is_collapse(ctx, bones):
         return None
     sign = 1.0 if starved else -1.0
     if saturated:

@@ -21,6 +21,9 @@ from gradlint.propagation.transfer.contraction import (
 from gradlint.propagation.transfer.depthwise import depthwise
 from gradlint.propagation.weights import Weight, rows
 
+MANY_TAPS = 400
+"""Up to so many taps are told apart at borders (a matrix over pairs of them)."""
+
 
 def valid_taps(n: int, k: int, stride: int, pad: int, dilation: int, out: int) -> Tensor:
     """`[out, k]` 1.0 where a tap of one axis meets the input."""
@@ -38,10 +41,6 @@ def _mean_and_variance(signal: Signal) -> tuple[float, float]:
     x = signal.value
     m = P.centred(x)
     return float(x.mean(1).square().mean()), max(m.q - m.o, 0.0)
-
-
-MANY_TAPS = 400
-"""Up to so many taps are told apart at borders (a matrix over pairs of them)."""
 
 
 def per_axis(value: object, axes: int, default: int) -> list[int]:
@@ -75,8 +74,8 @@ def convolution(axes: int) -> Transfer:
         groups = int(call.arg(6, "groups", 1))
         kernel, n, o = weight.shape[2:], signal.shape[2:], call.shape[2:]
         pad = _padding(call.arg(4, "padding", 0), kernel, dilation, axes)
-        counts = [valid_outputs(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
-        taps = Taps.of(counts, math.prod(o), math.prod(n)).weighted(*_uneven_maps(call, signal))
+        meets = [valid_taps(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
+        taps = Taps.of([m.sum(0) for m in meets], math.prod(o), math.prod(n)).weighted(*_uneven_maps(call, signal))
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
         matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
@@ -88,7 +87,6 @@ def convolution(axes: int) -> Transfer:
         else:
             y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
             beyond, kin = kin.contracted(out, list(kernel), stride, dilation)
-            meets = [valid_taps(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
             beyond += border(meets, *_mean_and_variance(signal)) if math.prod(kernel) <= MANY_TAPS else 0.0
         profiles = call.run.profiles
         profile = profiles.ahead(call.node, signal.profile)

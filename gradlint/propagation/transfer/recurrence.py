@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -66,17 +67,17 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
     leaves = (x, *drawn)
 
     def emitted(result: Tensor, cotangent: Callable[[Tensor], Tensor], y: Tensor) -> Tensor:
-        def through(leaf: Tensor) -> Back:
-            return lambda g, scale: _received(result, leaf, cotangent(g), call.key)
+        run = _Backward(result, (*leaves, *(w for w in cell.weights if w.requires_grad)), cotangent)
+
+        def through(i: int) -> Back:
+            return lambda g, scale: P.cotangent(received_moments(run(g)[i]), "recurrence", call.key)
 
         def learned(g: Tensor, scale: float) -> Tensor:
-            wanted = [w for w in cell.weights if w.requires_grad]
-            if wanted:
-                learn(torch.autograd.grad(result, wanted, cotangent(g), retain_graph=True, allow_unused=True), scale)
+            learn(run(g)[len(leaves) :], scale)
             return torch.zeros_like(g)
 
         hook = torch.zeros(P.R, P.S, dtype=P.DTYPE, requires_grad=call.op.requires_grad)
-        return emit(y, *((s, through(leaf)) for s, leaf in zip(sources, leaves, strict=True)), (hook, learned))
+        return emit(y, *((s, through(i)) for i, s in enumerate(sources)), (hook, learned))
 
     profile = _steps_read(call.node, time)
     dims = (dim(batch, Role.SAMPLE), dim(total, Role.POSITION), dim(out.shape[2], Role.UNIT))
@@ -109,10 +110,24 @@ def _start(call: Call, cell: Cell, given: Sequence[Any]) -> tuple[Any, list[Tens
     return tuple(parts) if isinstance(zero, tuple) else parts[0], leaves
 
 
-def _received(result: Tensor, leaf: Tensor, cotangent: Tensor, key: str) -> Tensor:
-    """Cotangent particles of what went into the run."""
-    (g,) = torch.autograd.grad(result, [leaf], cotangent, retain_graph=True, allow_unused=True)
-    return P.cotangent(received_moments(g if g is not None else torch.zeros_like(leaf)), "recurrence", key)
+@dataclass
+class _Backward:
+    """One real backward pass for all that went into a result: its readers ask in turn with the same cotangent."""
+
+    result: Tensor
+    leaves: tuple[Tensor, ...]
+    cotangent: Callable[[Tensor], Tensor]
+    asked: Tensor | None = None
+    found: tuple[Tensor, ...] = ()
+
+    def __call__(self, g: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of the leaves."""
+        if g is not self.asked:
+            real = self.cotangent(g)
+            grads = torch.autograd.grad(self.result, self.leaves, real, retain_graph=True, allow_unused=True)
+            pairs = zip(grads, self.leaves, strict=True)
+            self.asked, self.found = g, tuple(torch.zeros_like(x) if d is None else d for d, x in pairs)
+        return self.found
 
 
 def _last_state(call: Call, last: Tensor, index: int, batch: int, emitted: Callable[..., Tensor]) -> Signal:
