@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from gradlint.building.built import Fed
 
-_SEED = 0
-
 
 def fed_with(model: "nn.Module", example_inputs: Any, kwargs: Mapping[str, Any], *, as_given: bool = False) -> "Fed":
     """Positional and keyword arguments of the forward.
@@ -70,10 +68,12 @@ def _with_values(leaf: "torch.Tensor", model: "nn.Module") -> "torch.Tensor":
     """Normal numbers, or zeros of a type that counts."""
     import torch
 
+    from gradlint.building.seeds import seed_for
+
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     if not (leaf.is_floating_point() or leaf.is_complex()):
         return torch.zeros(leaf.shape, dtype=leaf.dtype, device=device)
-    generator = torch.Generator().manual_seed(_SEED)
+    generator = torch.Generator().manual_seed(seed_for("inputs"))
     values = torch.randn(leaf.shape, generator=generator, device="cpu").to(leaf.dtype)
     return values.to(device).requires_grad_(leaf.requires_grad)
 
