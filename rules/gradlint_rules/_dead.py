@@ -20,15 +20,14 @@ def find_cut(ctx: RuleContext) -> Cut | None:
     """What dead units cut off, as far as no training wakes them: nothing that still learns feeds them."""
     dead = tuple(name for name in ctx.graph.order if _is_dead(ctx, name))
     reached = _reached(ctx, frozenset(dead)) if dead else set[str]()
-    last = [name for name in dead if name in reached]
+    last = {name: _before(ctx, name) for name in dead if name in reached}
     if not last:
         return None
     learning = {p.name for p in ctx.parameters.values() if p.requires_grad and p.reachable}
     nodes = [node for node in ctx.graph.nodes.values() if node.op == "parameter" and node.target in learning]
     alive = {node.target for node in nodes if node.name in reached}
     lost = set[str]()
-    for name in last:
-        before = _before(ctx, name)
+    for name, before in last.items():
         feeding = {node.target for node in nodes if node.name in before}
         if feeding & alive:
             ctx.near_miss(f"{name} is switched off in all its units, but what learns before it may wake it")
@@ -36,7 +35,7 @@ def find_cut(ctx: RuleContext) -> Cut | None:
             lost |= {target for target in feeding if _predicted(ctx, target) == 0.0}
     if not lost:
         return None
-    inside = set[str]().union(*(_before(ctx, name) for name in last))
+    inside = set[str]().union(*last.values())
     return Cut(tuple(n for n in dead if n in inside), tuple(p for p in ctx.parameters if p in lost))
 
 
