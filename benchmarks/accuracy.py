@@ -13,10 +13,12 @@ import time
 import warnings
 from dataclasses import asdict, dataclass
 
+import accuracy_zoo
 import torch
 from accuracy_models import ROWS, Case, Row
 from common import ROOT, save, table
 from scoring import Comparison, Score, compare, in_double, pooled
+from zoo_catalogue import LIBRARIES
 
 import gradlint
 from gradlint.core.flow import Flow
@@ -54,6 +56,9 @@ def main() -> int:
     """Run the benchmark; the exit status."""
     options = _options()
     warnings.simplefilter("ignore")
+    if options.zoo is not None:
+        accuracy_zoo.run(options.zoo, options)
+        return 0
     rows = [row for row in ROWS if not options.only or any(word.lower() in row.name.lower() for word in options.only)]
     outcomes = []
     for row in rows:
@@ -161,6 +166,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[], help="rows whose name holds one of these words")
     parser.add_argument("--worst", type=int, default=5, help="worst modules to name (default 5)")
     parser.add_argument("--no-write", action="store_true", help="leave docs/accuracy.md alone")
+    parser.add_argument("--zoo", nargs="*", choices=list(LIBRARIES), help="whole zoos instead (all of them by default)")
+    parser.add_argument("--again", action="store_true", help="zoo: predict again, keep the measurements")
+    parser.add_argument("--limit", type=int, default=600, help="zoo: seconds for one model (default 600)")
+    parser.add_argument("--report", action="store_true", help="zoo: only report what is there")
     options = parser.parse_args()
     if options.seeds < 1:
         parser.error("--seeds must be at least 1")

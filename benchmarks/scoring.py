@@ -20,6 +20,8 @@ WRONG = 1.0
 ROUNDING = 1e-12
 """Measurements are made in float64. A gradient that is smaller than the model's typical one by this factor is zero in
 theory, and what is measured is rounding noise (a bias before batch norm, the bias of attention keys)."""
+SINGLE = 1e-6
+"""The same of a measurement in float32."""
 NOTHING = 1e-5
 """A prediction that is smaller than the typical gradient by this factor says zero where that is the truth: it is the
 rounding noise of float32, in which parameters are stored."""
@@ -86,9 +88,9 @@ def pooled(comparisons: Iterable[Comparison]) -> Comparison:
 def compare(predicted: Sequence[Flow], measured: Sequence[Flow]) -> Comparison:
     """Compare the flows of one architecture over several initialisations, in the same order."""
     return Comparison(
-        _score([_activations(f) for f in predicted], [_activations(f) for f in measured]),
-        _score([_gradients(f) for f in predicted], [_gradients(f) for f in measured]),
-        _score([parameters(f) for f in predicted], [parameters(f) for f in measured]),
+        score([_activations(f) for f in predicted], [_activations(f) for f in measured]),
+        score([_gradients(f) for f in predicted], [_gradients(f) for f in measured]),
+        score([parameters(f) for f in predicted], [parameters(f) for f in measured]),
     )
 
 
@@ -105,20 +107,34 @@ def parameters(flow: Flow) -> Figures:
     return {name: parameter.gradient_rms for name, parameter in flow.parameters().items()}
 
 
-def _score(predicted: Sequence[Figures], measured: Sequence[Figures]) -> Score:
-    floor = min(map(rounding, measured))
+def score(predicted: Sequence[Figures], measured: Sequence[Figures], *, noise: float = ROUNDING) -> Score:
+    """Compare one kind of figure over several initialisations, in the same order.
+
+    Args:
+        predicted: one per initialisation.
+        measured: one per initialisation.
+        noise: relative to a typical figure, what is rounding noise of the measurement.
+    """
+    floor = noise * min(map(typical, measured))
+    zero = NOTHING * min(map(typical, measured))
     errors = []
     for name in measured[0]:
         truth = [figures.get(name) for figures in measured]
         if any(value is None for value in truth):
             continue  # the module returns no floating tensor: there is nothing to compare
-        errors.append(_error(name, [figures.get(name) for figures in predicted], [v or 0.0 for v in truth], floor))
+        guess = [figures.get(name) for figures in predicted]
+        errors.append(_error(name, guess, [value or 0.0 for value in truth], floor, zero))
     return Score(tuple(errors))
+
+
+def typical(measured: Figures) -> float:
+    """The median of the figures that are not zero."""
+    return quantile((value for value in measured.values() if value), 0.5) if any(measured.values()) else 0.0
 
 
 def rounding(measured: Figures) -> float:
     """The size up to which a figure of a measurement in float64 is rounding noise."""
-    return ROUNDING * quantile((value for value in measured.values() if value), 0.5) if any(measured.values()) else 0.0
+    return ROUNDING * typical(measured)
 
 
 def in_double(inputs: Any) -> Any:
@@ -126,14 +142,14 @@ def in_double(inputs: Any) -> Any:
     return tree_map_only(torch.Tensor, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor, inputs)
 
 
-def _error(name: str, predicted: Sequence[float | None], measured: Sequence[float], floor: float) -> Error:
+def _error(name: str, predicted: Sequence[float | None], measured: Sequence[float], floor: float, zero: float) -> Error:
     truth = [math.log10(value) if value > 0 else -math.inf for value in measured]
     scatter = _deviation(truth)
     known = [value for value in predicted if value is not None and math.isfinite(value)]
     if len(known) < len(measured):
         return Error(name, -WRONG, False, scatter)
     if max(measured) <= floor:
-        return Error(name, 0.0 if max(known) <= floor * NOTHING / ROUNDING else WRONG, True, 0.0)
+        return Error(name, 0.0 if max(known) <= zero else WRONG, True, 0.0)
     if min(known) <= 0.0 or min(measured) <= 0.0:
         return Error(name, WRONG if min(measured) <= 0.0 else -WRONG, True, scatter)
     guess = [math.log10(value) for value in known]
