@@ -41,6 +41,12 @@ def inverted(activation: type[nn.Module]) -> Chain:
     return Chain(point(), first, activation(), depthwise, nn.BatchNorm2d(WIDTH), activation(), point())
 
 
+def between_norms(groups: int) -> Chain:
+    """A grouped convolution whose windows are mostly padding, in front of a norm (ResNeXt at its end)."""
+    grouped = conv(padding=1, groups=groups, bias=False)
+    return Chain(point(), nn.BatchNorm2d(WIDTH), nn.ReLU(), grouped, nn.BatchNorm2d(WIDTH), nn.ReLU(), point())
+
+
 PLAIN = (
     *(
         alone(f"conv{axes}d {name}", axes, conv, **settings)
@@ -66,6 +72,7 @@ PLAIN = (
     Case("three channels", lambda: Chain(nn.Conv2d(3, WIDTH, 7, 2, 3), nn.ReLU(), point()), ((8, 3, 32, 32),)),
     Case("four layers", lambda: Chain(*(Chain(conv(padding=1), nn.ReLU()) for _ in range(4))), (IMAGE,)),
     Case("one sample", lambda: Chain(point(), nn.ReLU(), conv(padding=1)), ((1, WIDTH, 8, 8),), seeds=8),
+    Case("narrow groups between norms, on 2x2", lambda: between_norms(16), ((8, WIDTH, 2, 2),), seeds=6),
 )
 
 COHERENT = (

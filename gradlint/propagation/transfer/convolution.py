@@ -91,7 +91,7 @@ def convolution(axes: int) -> Transfer:
         profiles = call.run.profiles
         profile = profiles.ahead(call.node, signal.profile)
         means = unit_means(profiles, call.node)
-        y = y.with_x(y.x, profile=profile, means=means, kinship=kin, beyond=beyond * groups)
+        y = y.with_x(y.x, profile=profile, means=means, kinship=kin, beyond=beyond)
         return add_bias(call, y, call.arg(2, "bias"), matrix.index)
 
     return rule
