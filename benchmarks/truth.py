@@ -3,7 +3,7 @@
     python benchmarks/truth.py train [--range 0 600] [--jobs 2]     train and label; goes on where it was broken off
     python benchmarks/truth.py score                                compare verdicts with outcomes; writes docs/truth.md
 
-Outcomes are kept in benchmarks/results/truth/, so that scoring does not train anew.
+Outcomes are kept in benchmarks/outcomes/data/, so that scoring does not train anew.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 from common import ROOT
-from outcomes.networks import Blueprint, draw, sibling
+from outcomes.blueprints import Blueprint, draw, sibling
 from outcomes.protocol import examine, standard
 
-RESULTS = ROOT / "benchmarks" / "results" / "truth"
+RESULTS = ROOT / "benchmarks" / "outcomes" / "data"
 NETWORKS = RESULTS / "networks.jsonl"
 SIBLINGS = RESULTS / "siblings.jsonl"
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
-from outcomes.networks import Blueprint, Recurrent, build
+from outcomes.blueprints import Blueprint
+from outcomes.networks import Recurrent, build
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
@@ -42,7 +43,7 @@ class Ensemble:
         """One update of each member; its loss before it. x: [E, B, …], classes: [E, B] → [E]."""
         flat = self.weights.requires_grad_()
         logits = forward(self.skeleton, _named(flat, self.shapes), x)
-        losses = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes).mean(1)
+        losses = cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes).mean(1)
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
         with torch.no_grad():
             self.weights = self._updated(flat.detach(), gradient)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from outcomes.blueprints import Blueprint, sibling
 from outcomes.ensemble import Ensemble
-from outcomes.networks import Blueprint, sibling
 from outcomes.tasks import ENTROPY, TASKS, batch
 
 OPTIMISERS = ("sgd", "adam")

@@ -1,6 +1,7 @@
 """What the networks are trained on: two tasks per family, four classes each, samples drawn afresh for every step.
 
-One task suits the family, the other is of high frequency: classes that no linear or nearly constant function tells apart.
+One task suits the family; the classes of the other are of high frequency, so that no linear or nearly constant function
+tells them apart.
 """
 
 import math
@@ -9,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from outcomes.networks import CHANNELS, CLASSES, FEATURES, SIDE, TOKENS, VOCABULARY, Blueprint
+from outcomes.blueprints import Blueprint
+from outcomes.networks import CHANNELS, CLASSES, FEATURES, SIDE, TOKENS, VOCABULARY
 
 TASKS = ("suited", "fine")
 ENTROPY = math.log(CLASSES)
