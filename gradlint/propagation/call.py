@@ -81,6 +81,18 @@ class CallEditor(Protocol):
         """The result as the edit changes it."""
 
 
+def resolved(tree: Any, read: Callable[[fx.Node], Any]) -> Any:
+    """Arguments with values instead of nodes, in the ends of slices too."""
+
+    def value_of(value: Any) -> Any:
+        if isinstance(value, slice):
+            ends = (value_of(end) for end in (value.start, value.stop, value.step))
+            return slice(*(int(end) if isinstance(end, Tensor) else end for end in ends))
+        return read(value) if isinstance(value, fx.Node) else value
+
+    return tree_map(value_of, tree)
+
+
 def clone_all(tree: Any) -> Any:
     """Copies of all tensors (the operator may write in place)."""
     return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, tree)

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all
+from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all, resolved
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
 from gradlint.propagation.inputs import free_signal
 from gradlint.propagation.pointwise import by_shape
@@ -112,9 +112,7 @@ class Propagation:
         return Weight(name, known.shape, values, known.sample, learned)
 
     def _call(self, node: fx.Node) -> Any:
-        args, kwargs = tree_map(
-            lambda v: self._read(v, node) if isinstance(v, fx.Node) else v, (tuple(node.args), dict(node.kwargs))
-        )
+        args, kwargs = resolved((tuple(node.args), dict(node.kwargs)), lambda operand: self._read(operand, node))
         call = Call(node, op_of(node), args, kwargs, self)
         leaves = tree_leaves((args, kwargs), is_leaf=_is_abstract)
         kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]

@@ -16,6 +16,7 @@ from gradlint.propagation.transfer import (
     products,
     recurrence,
     reduction,
+    scattering,
     selection,
 )
 
@@ -33,6 +34,7 @@ TRANSFER: dict[str, Transfer] = {
     **selection.RULES,
     **joining.RULES,
     **lookup.RULES,
+    **scattering.RULES,
     **recurrence.RULES,
     **cells.RULES,
 }

@@ -84,7 +84,7 @@ def _ready(call: Call, signal: Signal, dims: Dims) -> Tensor:
 
 def _concrete(value: Tensor, dims: Dims) -> Any:
     if value.numel() == 1:
-        return value.item() if value.dtype.is_floating_point else value.reshape(())
+        return value.reshape(()).to(P.DTYPE) if value.dtype.is_floating_point else value.reshape(())
     if _is_over_keys(dims) and value.dtype.is_floating_point:
         value = value.masked_fill(value < BLOCKED, 0.0)  # hidden keys are remembered as a mask, not added
     return spread(value, tuple(value.shape), dims, "shape", tuple(value.shape))
@@ -105,6 +105,10 @@ def _evaluate(call: Call, args: Any, kwargs: dict[str, Any]) -> Tensor:
     return y
 
 
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.dim() > 0
+
+
 def elementwise(call: Call) -> Signal:
     """Apply the operator itself to the particles."""
     leaves = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, Signal | Weight | Tensor | Ids)]
@@ -123,7 +127,7 @@ def elementwise(call: Call) -> Signal:
     width = max(y.shape[1] if y.dim() == 2 else 1, 1)
     if y.dim() < 2 or y.shape[0] != P.R:
         y = y.expand(P.R, width)
-    if call.op.op in ("add", "sub") and len(ready) == 2 and all(isinstance(r, Tensor) for r in ready):
+    if call.op.op in ("add", "sub") and len(ready) == 2 and all(map(_is_floating, ready)):
         y = settled(y, ready[0].detach(), ready[1].detach(), call.key)
     single = len(leaves) == 1
     scaled = single or (

@@ -76,8 +76,8 @@ def cat(call: Call) -> Any:
     values = [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)]
     if any(isinstance(v, Ids) for v in values):
         return Ids(call.shape)
-    signals = _signals(call, values)
     axis = int(call.arg(1, "dim", call.kwargs.get("axis", 0))) % len(call.shape)
+    signals = [signal for signal in _signals(call, values) if signal.shape[axis]]
     lead = next((s for s in signals if not s.free), signals[0])
     role = next((s.dims[axis][0].role for s in (lead, *signals) if s.dims[axis]), None)
     if role is None:

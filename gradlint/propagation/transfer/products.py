@@ -1,6 +1,7 @@
 """Products of two computed tensors: matmul, bmm, einsum."""
 
 import math
+import string
 from dataclasses import replace
 from typing import Any
 
@@ -131,10 +132,9 @@ def einsum(call: Call) -> Signal:
     """Two-operand einsum: brought to `a @ b` by looking at which letters are shared."""
     equation = call.args[0]
     given = call.args[1:] if not isinstance(call.args[1], tuple | list) else tuple(call.args[1])
-    if not isinstance(equation, str) or len(given) != 2 or "..." in equation:
+    if not isinstance(equation, str) or len(given) != 2 or equation.count(",") != 1:
         raise NoRuleError(f"einsum {equation!r}")
-    inputs, _, result = equation.replace(" ", "").partition("->")
-    first, second = inputs.split(",")
+    first, second, result = _terms(equation, given)
     summed = [c for c in first if c in second and c not in result]
     if not summed:
         raise NoRuleError(f"einsum {equation!r} sums over nothing")
@@ -159,6 +159,17 @@ def einsum(call: Call) -> Signal:
         for c in columns:
             names[c] = tuple(Factor(f.size, Role.KEY) for f in names[c])
     return y.with_x(y.x, dims=tuple(names[c] for c in result), shape=call.shape)
+
+
+def _terms(equation: str, given: Any) -> tuple[str, str, str]:
+    """The letters of both operands and of the result; an ellipsis stands for letters of its own, aligned right."""
+    inputs, _, result = equation.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    spare = [c for c in string.ascii_uppercase if c not in equation]
+    hidden = [len(v.shape) - len(t.replace("...", "")) if "..." in t else 0 for v, t in zip(given, terms, strict=True)]
+    letters = ["".join(spare[max(hidden) - n : max(hidden)]) for n in (*hidden, max(hidden))]
+    first, second, last = (t.replace("...", kept) for t, kept in zip((*terms, result), letters, strict=True))
+    return first, second, last
 
 
 def _like(value: Any, letters: str, other: Any, others: str) -> Dims | None:

@@ -14,6 +14,7 @@ from gradlint.propagation.dims import Dims, Role, default_dims, dim
 from gradlint.propagation.positions import PositionMap, some_positions
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.layout import floating, rearranged
+from gradlint.propagation.transfer.scattering import is_rows, put_back
 
 
 def take(call: Call, signal: Signal, axis: int, chosen: Sequence[int] | int, name: object) -> Signal:
@@ -28,12 +29,12 @@ def take(call: Call, signal: Signal, axis: int, chosen: Sequence[int] | int, nam
     """
     n = signal.shape[axis]
     m = 1 if isinstance(chosen, int) else len(chosen)
-    if m == 0:
-        raise NoRuleError("an empty slice")
     kept: tuple[D.Dim, ...] = () if isinstance(chosen, int) else (_narrowed(signal.dims[axis], m),)
     dims = (*signal.dims[:axis], *kept, *signal.dims[axis + 1 :])
     extent = () if isinstance(chosen, int) else (m,)
     shape = (*signal.shape[:axis], *extent, *signal.shape[axis + 1 :])
+    if m == 0:
+        return signal.with_x(emit(signal.value, (signal.x, lambda g, scale: g * 0.0)), shape=shape, dims=dims)
     if m == n:
         return rearranged(signal, dims, shape)
     role = signal.dims[axis][0].role if signal.dims[axis] else Role.UNIT
@@ -85,6 +86,8 @@ def getitem(call: Call) -> Any:
             signal = rearranged(signal, (*signal.dims[:axis], (), *signal.dims[axis:]), _inserted(signal.shape, axis))
             axis += 1
         elif isinstance(i, slice):
+            if any(isinstance(end, Ids) for end in (i.start, i.stop, i.step)):
+                raise NoRuleError("the ends of its slice are not known")
             chosen = range(*i.indices(signal.shape[axis]))
             signal = take(call, signal, axis, chosen, (axis, chosen.start, chosen.stop, chosen.step))
             axis += 1
@@ -119,7 +122,9 @@ def gathered(call: Call, signal: Signal | None = None) -> Any:
         return Ids(call.shape)
     picked, had = math.prod(call.shape), math.prod(signal.shape)
     ratio = math.sqrt(picked / max(1, had))
-    y = emit(signal.value, (signal.x, lambda g, scale: g * ratio))
+    rows = is_rows(call.shape, signal.shape)
+    back = put_back(call.shape[0], signal.shape[0], call.key) if rows else lambda g, scale: g * ratio
+    y = emit(signal.value, (signal.x, back))
     dims = signal.dims if len(call.shape) == len(signal.shape) else default_dims(call.shape)
     dims = tuple(
         d if D.size(d) == n else dim(n, d[0].role if d else Role.POSITION)
@@ -169,12 +174,29 @@ def ordered(call: Call) -> Any:
     indices = Ids(tuple(metas[1].shape))
     if signal is None or tuple(metas[0].shape) == signal.shape:
         return (signal or Ids(tuple(metas[0].shape)), indices)
-    n, k = math.prod(signal.shape), math.prod(tuple(metas[0].shape))
-    top = signal.value.sort(1, descending=True).values[:, : max(1, round(signal.x.shape[1] * k / n))]
-    wide = top[:, torch.arange(signal.x.shape[1]) % top.shape[1]]
-    y = emit(wide, (signal.x, lambda g, scale: g * math.sqrt(k / n)))
+    axis = next(i for i, m in enumerate(metas[0].shape) if m != signal.shape[i])
+    y = _largest(signal.x, signal.shape[axis], int(metas[0].shape[axis]))
     dims = tuple(d if D.size(d) == m else dim(m, Role.UNIT) for d, m in zip(signal.dims, metas[0].shape, strict=True))
     return (Signal(y, tuple(metas[0].shape), dims), indices)
+
+
+def _largest(x: Tensor, n: int, k: int) -> Tensor:
+    """The `k` largest of each group of `n` units, over and over; the gradient goes to those, and to no other."""
+    wide = x.expand(P.R, P.S).detach().view(P.R, P.BLOCKS, -1)
+    n = min(n, wide.shape[2])
+    k, whole = max(1, min(k, n)), wide.shape[2] // n * n
+    groups = wide[..., :whole].reshape(P.R, P.BLOCKS, -1, n)
+    best = groups.argsort(3, descending=True)[..., :k]
+    slots = torch.arange(n) % k
+    top = groups.gather(3, best)[..., slots].reshape(P.R, P.BLOCKS, -1)
+    rest = P.distinct() - whole
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        given = g.view(P.R, P.BLOCKS, -1)[..., :whole].reshape(P.R, P.BLOCKS, -1, n)[..., :k]
+        out = torch.zeros_like(groups).scatter(3, best, given).reshape(P.R, P.BLOCKS, -1)
+        return torch.cat([out, out[..., :rest]], 2).reshape(P.R, P.S)
+
+    return emit(torch.cat([top, top[..., :rest]], 2).reshape(P.R, P.S), (x, back))
 
 
 RULES: dict[str, Transfer] = {
