@@ -1,9 +1,9 @@
 """gradlint: predicts where the gradients of a PyTorch model will starve or explode, before you train.
 
-`check` looks at files, in a process of its own; `check_model`, `flow` and `measure` look at a live `nn.Module`, in this
-process, and leave it exactly as they found it. They look at one model at a time: calls from several threads wait for
-each other, since a recorded forward pass borrows `nn.Module.__call__` and torch's modes from the whole process. Do not
-train in another thread meanwhile.
+`check` looks at files, in a process of its own; `check_model`, `flow`, `what_if` and `measure` look at a live `nn.Module`,
+in this process, and leave it exactly as they found it. They look at one model at a time: calls from several threads wait
+for each other, since a recorded forward pass borrows `nn.Module.__call__` and torch's modes from the whole process. Do
+not train in another thread meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gradlint.config import Config
+    from gradlint.core.edit import Edit
     from gradlint.core.flow import Flow
     from gradlint.core.report import Report
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "check_model", "flow", "measure"]
+__all__ = ["__version__", "check", "check_model", "flow", "measure", "what_if"]
 
 
 def check(paths: "str | Path | Sequence[str | Path]", config: "Config | Mapping[str, Any] | None" = None) -> "Report":
@@ -82,6 +83,34 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
     from gradlint import engine
 
     return engine.flow(model, example_inputs, kwargs=kwargs)
+
+
+def what_if(
+    model: "nn.Module", example_inputs: Any, edit: "Edit", *, kwargs: Mapping[str, Any] | None = None
+) -> "Flow | None":
+    """Predict the flow as it would be after one edit: another activation, gain, norm, skip or gated recurrence.
+
+    ```python
+    from gradlint.api import Edit, EditKind
+    sigmoids = [name for name, node in gradlint.flow(model, x).nodes.items() if name.startswith("sigmoid")]
+    better = gradlint.what_if(model, x, Edit(EditKind.ACTIVATION, "GELU", nodes=tuple(sigmoids), detail="gelu"))
+    ```
+
+    Args:
+        model: the model, left exactly as found.
+        example_inputs: as for `flow`.
+        edit: the change; its nodes are those of `flow(…).nodes`, its parameters dotted names.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        None where the edit does not apply: no such nodes or parameters, or shapes that do not fit.
+
+    Raises:
+        gradlint.core.errors.AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import engine
+
+    return engine.what_if(model, example_inputs, edit, kwargs=kwargs)
 
 
 def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> "Flow":

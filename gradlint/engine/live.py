@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradlint import registry
 from gradlint.config import Config, from_options
+from gradlint.core.edit import Edit
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gradlint.building.built import BuiltModel
+    from gradlint.tracing import ModelGraph
 
 
 @alone
@@ -74,7 +76,45 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
         AnalysisError: the model does not run on these inputs.
         TypeError: keyword arguments whose names are no strings.
     """
-    from gradlint import propagation, tracing
+    from gradlint import propagation
+    from gradlint.worker.stages import stage
+
+    target, built, graph = _traced(model, example_inputs, kwargs)
+    with stage("propagate", target, _quiet):
+        return propagation.propagate(graph, built.values)
+
+
+@alone
+def what_if(
+    model: "nn.Module", example_inputs: Any, edit: Edit, *, kwargs: Mapping[str, Any] | None = None
+) -> Flow | None:
+    """Predict a live model's flow as it would be after an edit.
+
+    Args:
+        model: the model.
+        example_inputs: as for `flow`.
+        edit: the change; its nodes are those of `flow(…).nodes`, its parameters dotted names.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        None where the edit does not apply: no such nodes or parameters, shapes that do not fit.
+
+    Raises:
+        AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import propagation
+    from gradlint.worker.stages import stage
+
+    target, built, graph = _traced(model, example_inputs, kwargs)
+    with stage("propagate", target, _quiet):
+        return propagation.what_if(graph, built.values, edit)
+
+
+def _traced(
+    model: "nn.Module", example_inputs: Any, kwargs: Mapping[str, Any] | None
+) -> "tuple[Target, BuiltModel, ModelGraph]":
+    """The model as a target, as the pipeline takes it, and its graph."""
+    from gradlint import tracing
     from gradlint.worker import analysis
     from gradlint.worker.stages import stage
 
@@ -85,8 +125,7 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
     with stage("trace", target, _quiet):
         graph = tracing.trace(built, fed)
         analysis.require_outputs(graph)
-    with stage("propagate", target, _quiet):
-        return propagation.propagate(graph, built.values)
+    return target, built, graph
 
 
 @alone

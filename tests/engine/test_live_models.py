@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import gradlint
+from gradlint.api import Edit, EditKind
 from gradlint.core.errors import AnalysisError, UsageError
 
 
@@ -69,12 +70,14 @@ def same(left: Any, right: Any) -> bool:
 
 
 INPUTS = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+NORMED = Edit(EditKind.NORM, "layer norm", nodes=("relu",), detail="layer_norm")
 RUNS: dict[str, Callable[[Net], object]] = {
     "check": lambda model: gradlint.check_model(model, INPUTS),
     "check without inputs": lambda model: gradlint.check_model(model),
     "check that fails": lambda model: gradlint.check_model(model, torch.zeros(4, 9)),
     "check with probe": lambda model: gradlint.check_model(model, INPUTS, probe=True),
     "flow": lambda model: gradlint.flow(model, INPUTS),
+    "what if": lambda model: gradlint.what_if(model, INPUTS, NORMED),
     "measure": lambda model: gradlint.measure(model, INPUTS),
 }
 
