@@ -73,7 +73,7 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
             return lambda g, scale: P.cotangent(received_moments(run(g)[i]), "recurrence", call.key)
 
         def learned(g: Tensor, scale: float) -> Tensor:
-            learn(run(g)[len(leaves) :], scale)
+            learn(run(g)[len(leaves) :], [f[len(leaves) :] for f in run.flipped(g)], scale)
             return torch.zeros_like(g)
 
         hook = torch.zeros(P.R, P.S, dtype=P.DTYPE, requires_grad=call.op.requires_grad)
@@ -123,11 +123,20 @@ class _Backward:
     def __call__(self, g: Tensor) -> tuple[Tensor, ...]:
         """Gradients of the leaves."""
         if g is not self.asked:
-            real = self.cotangent(g)
-            grads = torch.autograd.grad(self.result, self.leaves, real, retain_graph=True, allow_unused=True)
-            pairs = zip(grads, self.leaves, strict=True)
-            self.asked, self.found = g, tuple(torch.zeros_like(x) if d is None else d for d, x in pairs)
+            self.asked, self.found = g, self._gradients(self.cotangent(g))
         return self.found
+
+    def flipped(self, g: Tensor) -> list[tuple[Tensor, ...]]:
+        """The same with the samples' cotangents turned round in all balanced ways; none where samples share nothing."""
+        m = P.moments(g)
+        if abs(m.s) <= 1e-9 * m.q:
+            return []
+        real, contrasts = self.cotangent(g), 2 * P.HADAMARD[1:]
+        return [self._gradients(real * signs[:, None]) for signs in contrasts]
+
+    def _gradients(self, cotangent: Tensor) -> tuple[Tensor, ...]:
+        grads = torch.autograd.grad(self.result, self.leaves, cotangent, retain_graph=True, allow_unused=True)
+        return tuple(torch.zeros_like(x) if d is None else d for d, x in zip(grads, self.leaves, strict=True))
 
 
 def _last_state(call: Call, last: Tensor, index: int, batch: int, emitted: Callable[..., Tensor]) -> Signal:
@@ -137,9 +146,9 @@ def _last_state(call: Call, last: Tensor, index: int, batch: int, emitted: Calla
 
     def cotangent(g: Tensor) -> Tensor:
         gen = P.generator("state", call.key, index)
-        noise = torch.randn(last.shape, generator=gen, dtype=P.DTYPE)
+        noise = _alike_noise(P.moments(g), last.shape, gen)
         noise[[i for i in range(layers) if i not in read]] = 0
-        return noise * math.sqrt(P.moments(g).q * layers / len(read))
+        return noise * math.sqrt(layers / len(read))
 
     y = particles_of(last.detach()[read], f"{call.key}.{index}")
     shape = (layers, batch, last.shape[2])
@@ -173,9 +182,8 @@ def _cotangent(m: P.Moments, out: Tensor, profile: int | None, steps: int, total
     """A real cotangent `[T, samples, width]` with the moments of the particles, on the steps that are read."""
     gen = P.generator("cotangent", key)
     if profile is not None:
-        noise = torch.randn(out.shape[1:], generator=gen, dtype=P.DTYPE)
         g = torch.zeros_like(out)
-        g[profile] = noise * math.sqrt(max(m.q, 0.0) * total)
+        g[profile] = _alike_noise(m, out.shape[1:], gen) * math.sqrt(total)
         return g
     parts = (max(m.o, 0.0), max(m.p - m.o, 0.0), max(m.s - m.o, 0.0), max(m.q - m.p - m.s + m.o, 0.0))
     shapes = ((1, 1), (1, out.shape[1]), (steps, 1), (steps, out.shape[1]))
@@ -183,6 +191,16 @@ def _cotangent(m: P.Moments, out: Tensor, profile: int | None, steps: int, total
     for variance, (t, b) in zip(parts, shapes, strict=True):
         g = g + math.sqrt(variance) * torch.randn(t, b, out.shape[2], generator=gen, dtype=P.DTYPE)
     return g
+
+
+def _alike_noise(m: P.Moments, shape: Sequence[int], gen: torch.Generator) -> Tensor:
+    """`[…, samples, width]` noise of variance q, of which samples share s."""
+    shared = min(max(m.s, 0.0), m.q)
+    noise = math.sqrt(m.q - shared) * torch.randn(*shape, generator=gen, dtype=P.DTYPE)
+    if shared > 0:
+        alike = torch.randn(*shape[:-2], 1, shape[-1], generator=gen, dtype=P.DTYPE)
+        noise = noise + math.sqrt(shared) * alike
+    return noise
 
 
 def _steps_read(node: fx.Node, time: int) -> int | None:
@@ -231,12 +249,25 @@ class _Learner:
     def __init__(self, call: Call, weights: tuple[Weight, ...], cell: Cell, batch: int, total: int) -> None:
         self.call = call
         self.weights = [w for w, t in zip(weights, cell.weights, strict=True) if t.requires_grad]
-        self.factor = math.sqrt(batch / SAMPLES) * math.sqrt(max(1.0, total / CAP))
+        self.batch, self.longer = batch, math.sqrt(max(1.0, total / CAP))
 
-    def __call__(self, grads: tuple[Tensor | None, ...], scale: float) -> None:
-        for weight, g in zip(self.weights, grads, strict=True):
-            if g is not None:
-                self.call.run.learn(weight, P.rms(g.reshape(1, -1)) * scale * self.factor)
+    def __call__(self, grads: tuple[Tensor, ...], flipped: list[tuple[Tensor, ...]], scale: float) -> None:
+        for i, (weight, g) in enumerate(zip(self.weights, grads, strict=True)):
+            energy = self._for_batch(_energy(g), [_energy(others[i]) for others in flipped])
+            self.call.run.learn(weight, math.sqrt(energy) * scale * self.longer)
+
+    def _for_batch(self, energy: float, flipped: list[float]) -> float:
+        """B·own + B(B − 1)·shared, from n·own + n(n − 1)·shared and, signs turned round, n·(own − shared)."""
+        n, b = SAMPLES, self.batch
+        if not flipped:
+            return energy * b / n
+        turned = sum(flipped) / len(flipped)
+        own, shared = (energy + (n - 1) * turned) / n**2, (energy - turned) / n**2
+        return max(0.0, b * own + b * (b - 1) * shared)
+
+
+def _energy(g: Tensor) -> float:
+    return P.rms(g.reshape(1, -1)) ** 2
 
 
 def _note_times(call: Call, cell: Cell, x: Tensor, total: int) -> None:
