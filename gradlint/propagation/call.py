@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from gradlint.propagation.engine import Propagation
 
 
+LOOKUPS = frozenset(["embedding", "embedding_bag"])
+"""Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
+
+MISFITS = (
+    RuntimeError,
+    TypeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+    ZeroDivisionError,
+)
+"""What a transfer rule raises on arguments that it was not written for: the node is named unknown, with the reason."""
+
+
 class NoRuleError(Exception):
     """A transfer rule cannot handle this call; the node becomes *unknown* with this reason."""
 

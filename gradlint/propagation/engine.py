@@ -9,19 +9,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, CallEditor, Ids, NoRuleError, Transfer, clone_all, resolved
+from gradlint.propagation.call import (
+    LOOKUPS,
+    MISFITS,
+    Call,
+    CallEditor,
+    Ids,
+    NoRuleError,
+    Transfer,
+    clone_all,
+    resolved,
+)
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
+from gradlint.propagation.folding import fold, is_abstract
 from gradlint.propagation.inputs import free_signal
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
+from gradlint.propagation.repeats import Repeats
 from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal, emit, mapped
-from gradlint.propagation.weights import LAYOUT, Weight, drawn, spread
+from gradlint.propagation.weights import Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
 
@@ -51,6 +63,11 @@ class Propagation:
     def profiles(self) -> Profiles:
         """Where on its maps the energy lies."""
         return Profiles.of(self.graph.graph)
+
+    @cached_property
+    def repeats(self) -> Repeats:
+        """Parameters that are read several times."""
+        return Repeats.of(self.graph.graph)
 
     # ---- forward
 
@@ -109,19 +126,19 @@ class Propagation:
         values = known.values
         if values is not None and learned and values.dtype.is_floating_point:
             values = self.leaves.setdefault(name, values.detach().requires_grad_())
-        return Weight(name, known.shape, values, known.sample, learned)
+        return Weight(name, known.shape, values, known.sample, learned, origin=name)
 
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = resolved((tuple(node.args), dict(node.kwargs)), lambda operand: self._read(operand, node))
         call = Call(node, op_of(node), args, kwargs, self)
-        leaves = tree_leaves((args, kwargs), is_leaf=_is_abstract)
+        leaves = tree_leaves((args, kwargs), is_leaf=is_abstract)
         kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]
         try:
             known = self._known(call, kinds)
             return self._by_rule(call) if known is None else known
         except NoRuleError as reason:
             return self._unknown(call, str(reason))
-        except _MISFITS as error:
+        except MISFITS as error:
             return self._unknown(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
 
     def _known(self, call: Call, kinds: list[Any]) -> Any:
@@ -131,7 +148,7 @@ class Propagation:
         looked_up = call.op.op in LOOKUPS and any(isinstance(v, Tensor) for v in kinds)
         fed = any(node in self.fed for node in call.node.all_input_nodes)
         if kinds and not looked_up and not fed and not any(isinstance(v, Signal | Ids) for v in kinds):
-            return self._fold(call)
+            return fold(self, call)
         return None
 
     def _by_rule(self, call: Call) -> Any:
@@ -158,7 +175,7 @@ class Propagation:
             return value
         branches = self.branches.get(node)
         if branches is None:
-            copies = fork(value, len(node.users), node.name)
+            copies = fork(value, len(node.users), node.name, alike=node in self.repeats.answering)
             branches = self.branches[node] = dict(zip(node.users, copies, strict=True))
         return branches[reader]
 
@@ -168,46 +185,10 @@ class Propagation:
             warnings.simplefilter("ignore")
             return node.target(*clone_all(args), **clone_all(kwargs))  # type: ignore[operator]
 
-    def _fold(self, call: Call) -> Any:
-        """Something computed from parameters alone: keep real values real, laws as far as they go."""
-        weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract) if isinstance(v, Weight)]
-        known = all(w.values is not None for w in weights)
-        if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
-            given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
-            args, kwargs = tree_map(self._copied_values, given, is_leaf=_is_abstract)
-            with torch.set_grad_enabled(call.op.grad_enabled):
-                out = call.node.target(*args, **kwargs)  # type: ignore[operator]
-            return tree_map(lambda v: self._derived(v, weights[0]) if isinstance(v, Tensor) else v, out)
-        if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
-            return Weight(weights[0].name, call.shape, None, weights[0].sample, weights[0].learned)
-        if call.op.op == "unpack":
-            return call.args[0]
-        return None
-
-    def _copied_values(self, value: Any) -> Any:
-        """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
-        if not isinstance(value, Weight):
-            return value
-        if value.values is not None:
-            return value.values.clone()
-        leaf = self.leaves.get(value.name)
-        if leaf is None:
-            at = torch.randint(0, value.sample.numel(), value.shape, generator=P.generator("drawn", value.name))
-            leaf = self.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
-        return leaf.clone()
-
-    def _derived(self, values: Tensor, source: Weight) -> Any:
-        if values.dtype.is_complex:
-            raise NoRuleError("complex numbers are not followed")
-        if not values.dtype.is_floating_point:
-            return values.detach()
-        flat = values.detach().to(P.DTYPE).reshape(-1)
-        return Weight(source.name, tuple(values.shape), values, flat[:2048], source.learned and values.requires_grad)
-
     def _unknown(self, call: Call, reason: str) -> Any:
         """No rule: pass the moments of the first floating operand through, and say so."""
         self.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
-        leaves = tree_leaves((call.args, call.kwargs), is_leaf=_is_abstract)
+        leaves = tree_leaves((call.args, call.kwargs), is_leaf=is_abstract)
         signals = [v for v in leaves if isinstance(v, Signal) and v.x.is_floating_point()]
         meta = call.node.meta.get("val")
         metas = meta if isinstance(meta, tuple | list) else (meta,)
@@ -241,11 +222,7 @@ class Propagation:
                 x = spread(value.values, shape, dims or roles, "shape", shape)
             else:
                 x = value.sample[drawn(value.sample.numel(), "law", value.name)].expand(P.R, P.S)
-            x = x.clone()
-            if value.learned:
-                x.requires_grad_()
-                self.elementwise.append((value, x))
-            return Signal(x, shape, roles)
+            return Signal(self.particles_of(value, x, roles, dims), shape, roles)
         if isinstance(value, Tensor):
             shape = tuple(value.shape)
             roles = aligned(dims, shape)
@@ -257,6 +234,15 @@ class Propagation:
             raise NoRuleError("its integer operand is not known")
         return Signal(torch.full((P.R, 1), float(value), dtype=P.DTYPE), (), ())
 
+    def particles_of(self, weight: Weight, x: Tensor, *kind: object) -> Tensor:
+        """Particles of a parameter that acts elementwise: one leaf for all calls of the same kind."""
+        repeated = self.repeats.is_repeated(weight)
+        leaf, new = self.repeats.leaf((weight.origin, *kind), x.clone) if repeated else (x.clone(), True)
+        if new and weight.learned:
+            leaf.requires_grad_()
+            self.elementwise.append((weight, leaf))
+        return leaf
+
     def learn(self, weight: Weight, rms: float) -> None:
         """Note a contribution to a parameter's gradient (RMS per element); contributions add as energies."""
         if not weight.learned:
@@ -264,32 +250,9 @@ class Propagation:
         if weight.values is not None and weight.values.grad_fn is not None:
             self.derived.append((weight.values, [rms]))
             return
-        before = self.energies.get(weight.name, 0.0)
-        self.energies[weight.name] = math.hypot(before, rms)
-
-
-DRAWN_AT_MOST = 1 << 24
-"""Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
-
-LOOKUPS = frozenset(["embedding", "embedding_bag"])
-"""Operators that read a table at ids: always a transfer rule's business, also where the ids are known."""
-
-
-_MISFITS = (
-    RuntimeError,
-    TypeError,
-    ValueError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    NotImplementedError,
-    ZeroDivisionError,
-)
-"""What a transfer rule raises on arguments that it was not written for: the node is named unknown, with the reason."""
-
-
-def _is_abstract(value: Any) -> bool:
-    return isinstance(value, Signal | Weight | Ids)
+        whole = math.prod(self.values[weight.name].shape)
+        part = math.sqrt(min(1.0, weight.numel / max(1, whole)))  # the rest of the parameter gets nothing
+        self.energies[weight.name] = math.hypot(self.energies.get(weight.name, 0.0), rms * part)
 
 
 def is_complex(node: fx.Node) -> bool:

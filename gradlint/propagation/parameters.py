@@ -25,6 +25,7 @@ class Gradients:
 
 def gradients(run: Propagation) -> Gradients:
     """What the backward pass has left at the parameters."""
+    run.repeats.settle(run.learn)
     found = Gradients(dict(run.energies))
     derived = [(values, rms[0]) for values, rms in run.derived]
     for weight, x in run.elementwise:

@@ -70,6 +70,7 @@ class Moments:
 
 
 ZERO = Moments(0.0, 0.0, 0.0, 0.0)
+ALONE = Moments(1.0, 0.0, 0.0, 0.0)
 
 
 def seed_of(*parts: object) -> int:
@@ -105,9 +106,15 @@ def tiled(index: Tensor) -> Tensor:
     return torch.cat([index + block * distinct() for block in range(BLOCKS)])
 
 
-def normal(*key: object, rows: int = R) -> Tensor:
-    """`[rows, S]` standard normal particles with exactly zero mean and identity covariance, permuted by `key`."""
-    first, second = pairs(*key)
+def normal(*key: object, rows: int = R, units: object = None) -> Tensor:
+    """`[rows, S]` standard normal particles with exactly zero mean and identity covariance, permuted by `key`.
+
+    Their antithetic pairs stand where `units` has them, if given: several draws for the same units.
+    """
+    first, second = pairs(*key) if units is None else pairs(units)
+    if units is not None:
+        order = torch.randperm(first.numel(), generator=generator("order", *key))
+        first, second = first[order], second[order]
     base = _base(rows, distinct())
     z = torch.empty_like(base)
     z[:, first], z[:, second] = base[:, : first.numel()], base[:, first.numel() :]
@@ -150,6 +157,12 @@ def roots(m: "Moments") -> Tensor:
 def columns(m: "Moments") -> Tensor:
     """`[R, S]` in block j column j of 2·√K, the same for every particle."""
     return (2 * roots(m)).repeat_interleave(distinct(), dim=1)
+
+
+def along_directions(m: "Moments", z: Tensor) -> Tensor:
+    """`[R, U]` particles of moments `m`, from unit particles `z` along the rows of `HADAMARD`."""
+    diagonal = torch.tensor([math.sqrt(max(v, 0.0)) for v in m.eigenvalues()], dtype=DTYPE)
+    return HADAMARD.T @ (diagonal[:, None] * z)
 
 
 def cotangent(m: "Moments", *key: object) -> Tensor:
@@ -197,8 +210,7 @@ def centred_blocks(g: Tensor) -> Moments:
 
 def gaussian(m: Moments, *key: object) -> Tensor:
     """`[R, S]` zero-mean Gaussian particles with the moments `m` (negative eigenvalues count as zero)."""
-    diagonal = torch.tensor([math.sqrt(max(v, 0.0)) for v in m.eigenvalues()], dtype=DTYPE)
-    return HADAMARD.T @ (diagonal[:, None] * normal(*key))
+    return along_directions(m, normal(*key))
 
 
 def reshape_moments(x: Tensor, target: Moments, *key: object, current: Moments | None = None) -> Tensor:

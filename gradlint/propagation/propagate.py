@@ -72,6 +72,7 @@ def _release(run: Propagation) -> None:
     """Let go of all particles: backward functions hold the run, which holds what they made, and gc cannot see that."""
     for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals):
         held.clear()
+    run.repeats.clear()
 
 
 def _outputs(run: Propagation) -> list[fx.Node]:

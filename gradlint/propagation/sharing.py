@@ -16,30 +16,30 @@ class _Fork(torch.autograd.Function):
     """One tensor read by several operators: independent cotangents add as covariances, without sampling noise."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, readers: int, key: str) -> tuple[Tensor, ...]:
-        ctx.key = key
+    def forward(ctx: Any, x: Tensor, readers: int, key: str, alike: bool) -> tuple[Tensor, ...]:
+        ctx.key, ctx.alike = key, alike
         ctx.set_materialize_grads(False)
         return tuple(x.clone() for _ in range(readers))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None]:
         present = [g for g in grads if g is not None and bool(g.any())]
         if not present:
-            return None, None, None
+            return None, None, None, None
         total = torch.stack(present).sum(0)
-        if len(present) == 1 or total.shape[1] == 1:
-            return total, None, None
+        if len(present) == 1 or total.shape[1] == 1 or ctx.alike:
+            return total, None, None, None
         scale = max(P.scale_of(g) for g in present)
         parts = [P.moments(g / scale) for g in present]
         now = P.moments(total / scale)
         energy = sum(m.q for m in parts)
         cross = abs(now.q - energy) / max(energy, 1e-300)
         if cross > SIGNIFICANT / P.distinct() ** 0.5:
-            return total, None, None  # correlated: the particles know best
+            return total, None, None, None  # correlated: the particles know best
         want = parts[0]
         for m in parts[1:]:
             want = want.plus(m)
-        return P.reshape_cotangent(total / scale, want, "fork", ctx.key, current=now) * scale, None, None
+        return P.reshape_cotangent(total / scale, want, "fork", ctx.key, current=now) * scale, None, None, None
 
 
 def settled(y: Tensor, a: Tensor, b: Tensor, *key: object) -> Tensor:
@@ -61,9 +61,9 @@ def settled(y: Tensor, a: Tensor, b: Tensor, *key: object) -> Tensor:
     return emit(exact, (y, lambda g, scale: g))
 
 
-def fork(signal: Signal, readers: int, key: str) -> list[Signal]:
-    """One copy of the signal for each of its readers."""
-    copies: tuple[Tensor, ...] = _Fork.apply(signal.x, readers, key)  # type: ignore[no-untyped-call]
+def fork(signal: Signal, readers: int, key: str, *, alike: bool = False) -> list[Signal]:
+    """One copy of the signal for each of its readers, whose cotangents may be `alike` (a weight acts in several)."""
+    copies: tuple[Tensor, ...] = _Fork.apply(signal.x, readers, key, alike)  # type: ignore[no-untyped-call]
     return [signal.with_x(x) for x in copies]
 
 

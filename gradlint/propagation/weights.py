@@ -23,6 +23,10 @@ class Weight:
     values: Tensor | None
     sample: Tensor
     learned: bool = True
+    origin: str = ""
+    """What it is, or how it was computed: two weights of one origin hold the same elements."""
+    turned: bool = False
+    """Whether it is the transpose of what its origin names."""
 
     @property
     def numel(self) -> int:
@@ -34,9 +38,10 @@ class Weight:
         """Root mean square of the elements."""
         return P.rms(self.sample if self.values is None else self.values.detach())
 
-    def reshaped(self, values: Tensor | None, shape: Sequence[int]) -> "Weight":
-        """The same elements in another order."""
-        return Weight(self.name, tuple(shape), values, self.sample, self.learned)
+    def reshaped(self, values: Tensor | None, shape: Sequence[int], how: str = "reshaped") -> "Weight":
+        """The same elements in another order, or some of them."""
+        origin = f"{how} {self.origin}{' turned' if self.turned else ''}" if self.origin else ""
+        return Weight(self.name, tuple(shape), values, self.sample, self.learned, origin)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ def affine(call: Call, signal: Signal, weight: object, bias: object, over: Dims 
         if operand is None:
             continue
         if isinstance(operand, Weight):
-            values = per_unit(operand, None, "affine", call.key).expand(P.R, P.S).clone()
-            if operand.learned:
-                values.requires_grad_()
-                call.run.elementwise.append((operand, values))
+            key = call.run.repeats.key(operand, call.key)
+            drawn = per_unit(operand, None, "affine", key).expand(P.R, P.S)
+            values = call.run.particles_of(operand, drawn, "affine")
             z = shared(values, samples, positions, 1, call.key, "affine", multiply)
             z = emit(z.detach(), (z, lambda g, scale: g * heads)) if heads > 1 else z
         else:

@@ -17,6 +17,7 @@ from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, dim
 from gradlint.propagation.signal import Prob, Signal, emit, modes
 from gradlint.propagation.transfer.elementwise import BLOCKED, valid_keys
+from gradlint.propagation.transfer.mixing import mixed_ahead, mixed_back
 from gradlint.propagation.weights import Weight
 
 QUADRATURE = 8
@@ -157,9 +158,13 @@ def mix(call: Call, weights: Signal, value: Signal, prob: Prob, dims: Dims, grou
         same = per_key * (o.q * m.q + (queries - 1) * o.p * m.p)
         other = per_key * (o.s * m.s + (queries - 1) * o.o * m.o)
         cross = per_key / keys * (m.q + (queries - 1) * m.p), per_key / keys * (m.s + (queries - 1) * m.o)
-        return P.cotangent(P.Moments(same, cross[0], other, cross[1]), "to-value", call.key)
+        common = per_key * (m.p + (m.q - m.p) / queries), per_key * (m.o + (m.s - m.o) / queries)
+        shared = P.Moments(common[0], common[0], common[1], common[1])
+        return mixed_back(call, g, P.Moments(same, cross[0], other, cross[1]), shared, "to-value")
 
-    total = P.gaussian(y, call.key) + mean
+    common = v.p + free_same / keys, v.o + free_other / keys
+    shared = P.Moments(common[0], common[0], common[1], common[1])
+    total = mixed_ahead(call, x - mean, y, shared) + mean
     return Signal(emit(total, (weights.x, to_weights), (value.x, to_value)), call.shape, dims)
 
 

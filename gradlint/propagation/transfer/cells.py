@@ -21,7 +21,7 @@ def _rows(weight: Any, part: int, parts: int) -> Any:
         raise NoRuleError("its weights are computed from the input")
     size = weight.shape[0] // parts
     values = None if weight.values is None else weight.values[part * size : (part + 1) * size]
-    return weight.reshaped(values, (size, *weight.shape[1:]))
+    return weight.reshaped(values, (size, *weight.shape[1:]), f"gate {part} of {parts} of")
 
 
 def _gates(call: Call, x: Any, h: Any, parts: int) -> tuple[list[Signal], list[Signal]]:

@@ -5,7 +5,7 @@ Lee et al. 2018). Backward by energy: g_x = g_y·‖W‖²_F·(valid taps)/(inpu
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count, dim, roles
 from gradlint.propagation.inputs import alike, standard
 from gradlint.propagation.signal import Signal, emit, modes, swap_units_and_positions
+from gradlint.propagation.transfer.acting import Acting, act_really, learn_weight
 from gradlint.propagation.weights import Rows, Weight, per_unit, rows
 
 
@@ -61,7 +62,16 @@ class Taps:
 
 
 def project(
-    call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Dims, taps: Taps, inputs: int, inside: int = 1
+    call: Call,
+    signal: Signal,
+    weight: Weight,
+    matrix: Rows,
+    dims: Dims,
+    taps: Taps,
+    inputs: int,
+    inside: int = 1,
+    *,
+    turned: bool = False,
 ) -> Signal:
     """`W x` for one weight.
 
@@ -74,10 +84,12 @@ def project(
         taps: how W's windows lie on the input.
         inputs: number of units that W reads (all groups together).
         inside: number of positions that are summed over as well (flattened maps); they must then be all of them.
+        turned: whether it is the weight's transpose that acts.
     """
     flat = inside > 1 and count(dims, Role.POSITION) == 1
     x = signal.value
-    y, from_mean = _forward(call, x, matrix, taps, flat=flat)
+    acting = Acting(call, weight, dims, inputs / max(1, int(matrix.index.max()) + 1), turned)
+    y, from_mean = _forward(call, x, matrix, taps, acting, flat=flat)
     seen = P.moments(x)
     if flat:
         seen = P.Moments(seen.q, seen.q, seen.s, seen.s)
@@ -85,11 +97,12 @@ def project(
     varied = uneven(matrix.energies)
 
     def back(g: Tensor, scale: float) -> Tensor:
-        learn_weight(call, weight, g, seen, dims, scale * math.sqrt(taps.valid))
-        m = P.moments(g if varied is None else g * varied.sqrt())
+        acting.learn(g, x, seen, scale * math.sqrt(taps.valid))
+        weighed = g if varied is None else g * varied.sqrt()
+        m = P.moments(weighed)
         both = 0.0 if flat else taps.gain_both
         energy = P.Moments(m.q * taps.gain, m.p * both, m.s * taps.gain, m.o * both)
-        back_x = P.cotangent(energy.times(matrix.total / inputs), "back", call.key)
+        back_x = acting.back(weighed, energy.times(matrix.total / inputs))
         if matrix.has_mean:
             around = P.centred_blocks(g)
             coherent = P.moments(g).minus(around).plus(around.times(1 / out_units))
@@ -100,7 +113,7 @@ def project(
     return Signal(result, call.shape, dims, dense=True, varied=varied, offset=from_mean.mean(0))
 
 
-def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, *, flat: bool) -> tuple[Tensor, Tensor]:
+def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, acting: Acting, *, flat: bool) -> tuple[Tensor, Tensor]:
     """Particles of `W x`, and the part of them that comes of the mean over units."""
     mean = x.mean(1, keepdim=True)
     spread = P.moments(x - mean) if x.shape[1] > 1 else P.ZERO
@@ -112,7 +125,7 @@ def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, *, flat: bool) -> 
         taps.valid * spread.q + lone, taps.both * spread.p, taps.valid * spread.s + lone, taps.both * spread.o
     )
     from_mean = mean * matrix.sums * math.sqrt(taps.both)
-    y = from_mean + P.gaussian(through, call.key) * matrix.energies.sqrt()
+    y = from_mean + acting.ahead(x - x.mean(1, keepdim=True), through) * matrix.energies.sqrt()
     if matrix.has_mean:
         common = spread.times(matrix.mean**2 * matrix.fan_in * taps.valid)
         y = y + modes(common, "forward", call.key)
@@ -125,32 +138,6 @@ def uneven(variances: Tensor) -> Tensor | None:
     return variances / middle if middle > 0 else None
 
 
-def learn_weight(call: Call, weight: Weight, g: Tensor, x: P.Moments, dims: Dims, scale: float) -> None:
-    """Note the gradient of a weight: RMS per element."""
-    call.run.learn(weight, scale * math.sqrt(max(_weight_energy(P.moments(g), x, dims), 0.0)))
-
-
-def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
-    """E[dW²] = 1ᵀ(K_g ∘ K_x)1 over all N = B·P elements.
-
-    Both covariances have the same four eigenspaces (common, positions, samples, both), so the sum is that of the
-    products of their eigenvalues.
-    """
-    batch = count(dims, Role.SAMPLE)
-    places = count(dims, Role.POSITION) * count(dims, Role.KEY)
-    outputs = next((count([d], Role.UNIT) for d in reversed(dims) if count([d], Role.UNIT) > 1), 1)
-    heads = count(dims, Role.UNIT) / outputs  # sets of units that share the weight
-    return heads * sum(
-        freedom * a * b
-        for freedom, a, b in zip(
-            (1, places - 1, batch - 1, (batch - 1) * (places - 1)),
-            P.batch_eigenvalues(g, batch, places),
-            P.batch_eigenvalues(x, batch, places),
-            strict=True,
-        )
-    )
-
-
 ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
 
 
@@ -160,10 +147,11 @@ def add_bias(call: Call, signal: Signal, bias: object, index: Tensor) -> Signal:
         return signal
     if not isinstance(bias, Weight):
         return signal.with_x(signal.x + call.signal(bias, signal.dims).x)
-    offset = per_unit(bias, index, "bias", call.key)
+    repeats = call.run.repeats
+    offset = per_unit(bias, index, "bias", repeats.key(bias, call.key))
 
     def back(g: Tensor, scale: float) -> Tensor:
-        call.run.learn(bias, scale * math.sqrt(max(_weight_energy(P.moments(g), ONE, signal.dims), 0.0)))
+        learn_weight(call, bias, g, None, ONE, signal.dims, scale)
         return g
 
     y = emit(signal.value + offset, (signal.x, back)) if signal.x.requires_grad else signal.x + offset
@@ -173,6 +161,8 @@ def add_bias(call: Call, signal: Signal, bias: object, index: Tensor) -> Signal:
 
 def as_units(signal: Signal, where: tuple[int, ...], dims: Dims, call: Call) -> Signal:
     """The signal with the dims `where` read as units: reread if free, exchanged with positions if it must be."""
+    if signal.free and signal.dims == dims:
+        return signal
     if signal.free:
         return Signal(_refreshed(signal, dims, call), signal.shape, dims, free=True)
     inside = roles(signal.dims[i] for i in where)
@@ -214,8 +204,14 @@ def dense(call: Call, operand: object, weight: object, bias: object, *, transpos
     inside = count([signal.dims[last]], Role.POSITION)
     dims = (*signal.dims[:last], dim(out, Role.UNIT))
     real = None if weight.values is None else (weight.values.T if transposed else weight.values)
-    matrix = rows(weight, real, out, fan_in, call.key)
-    y = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside)
+    turned = weight.turned != transposed
+    acting = call.run.repeats.real(weight) if inside == 1 else None
+    matrix = rows(weight, real, out, fan_in, call.run.repeats.key(weight, call.key, turned=turned))
+    if acting is not None:
+        matrix = replace(matrix, index=acting.index)
+        y = act_really(call, signal, weight, acting, dims, turned=turned)
+    else:
+        y = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside, turned=turned)
     y = y.with_x(y.x, shape=call.shape, dims=dims[: len(call.shape)])
     return add_bias(call, y, bias, matrix.index)
 

@@ -77,11 +77,13 @@ def convolution(axes: int) -> Transfer:
         meets = [valid_taps(n[i], kernel[i], stride[i], pad[i], dilation[i], o[i]) for i in range(axes)]
         taps = Taps.of([m.sum(0) for m in meets], math.prod(o), math.prod(n)).weighted(*_uneven_maps(call, signal))
         out, fan_in = weight.shape[0], math.prod(weight.shape[1:])
-        matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, call.key)
+        each_alone = weight.shape[1] == 1 and groups > 1
+        key = call.key if each_alone else call.run.repeats.key(weight, call.key)
+        matrix = rows(weight, None if weight.values is None else weight.values.reshape(out, -1), out, fan_in, key)
         dims = (signal.dims[0], dim(out, Role.UNIT), *_space(signal.dims[2:], o))
         kin = signal.kinship or Kinship.none(signal.shape[1], axes)
         beyond = 0.0
-        if weight.shape[1] == 1 and groups > 1:
+        if each_alone:
             y = depthwise(call, signal, weight, matrix, dims, taps)
             kin = kin.each_alone(list(kernel), stride, dilation)
         else:

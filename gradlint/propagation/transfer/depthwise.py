@@ -14,7 +14,8 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call
 from gradlint.propagation.dims import Dims
 from gradlint.propagation.signal import Signal, emit
-from gradlint.propagation.transfer.contraction import Taps, learn_weight, uneven
+from gradlint.propagation.transfer.acting import learn_weight
+from gradlint.propagation.transfer.contraction import Taps, uneven
 from gradlint.propagation.weights import Rows, Weight
 
 
@@ -43,7 +44,7 @@ def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Di
     seen = P.moments(x)
 
     def back(g: Tensor, scale: float) -> Tensor:
-        learn_weight(call, weight, g, seen, dims, scale * math.sqrt(taps.valid))
+        learn_weight(call, weight, g, x, seen, dims, scale * math.sqrt(taps.valid))
         m = P.moments(g)
         now = torch.tensor(m.eigenvalues(), dtype=P.DTYPE)[:, None].clamp(min=1e-300)
         want = _lone_eigenvalues(m, energy, coherent, taps.gain, taps.gain_both)

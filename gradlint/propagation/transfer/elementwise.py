@@ -127,7 +127,8 @@ def elementwise(call: Call) -> Signal:
     width = max(y.shape[1] if y.dim() == 2 else 1, 1)
     if y.dim() < 2 or y.shape[0] != P.R:
         y = y.expand(P.R, width)
-    if call.op.op in ("add", "sub") and len(ready) == 2 and all(map(_is_floating, ready)):
+    apart = call.node not in call.run.repeats.mixed
+    if apart and call.op.op in ("add", "sub") and len(ready) == 2 and all(map(_is_floating, ready)):
         y = settled(y, ready[0].detach(), ready[1].detach(), call.key)
     single = len(leaves) == 1
     scaled = single or (

@@ -210,7 +210,8 @@ def _einsum_weight(
     order = [second.index(c) for c in (*columns, *summed)]
     out = math.prod(weight.shape[second.index(c)] for c in columns)
     values = None if weight.values is None else weight.values.permute(order).reshape(out, -1)
-    y = dense(call, flat, weight.reshaped(values, (out, flat.shape[-1])), None, transposed=False)
+    ordered = weight.reshaped(values, (out, flat.shape[-1]), f"{order} of")
+    y = dense(call, flat, ordered, None, transposed=False)
     names: dict[str, Dim] = {c: y.dims[i] for i, c in enumerate(keep)}
     for c in columns:
         names[c] = dim(weight.shape[second.index(c)], Role.UNIT)

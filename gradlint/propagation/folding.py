@@ -1,0 +1,86 @@
+"""What is computed from parameters alone: real values stay real, laws go as far as they go."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from gradlint.propagation import particles as P
+from gradlint.propagation.call import Call, Ids, NoRuleError
+from gradlint.propagation.signal import Signal
+from gradlint.propagation.weights import LAYOUT, Weight
+
+if TYPE_CHECKING:
+    from gradlint.propagation.engine import Propagation
+
+DRAWN_AT_MOST = 1 << 24
+"""Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
+
+TURNING = frozenset("t T mT H mH adjoint transpose swapaxes swapdims permute movedim moveaxis".split())
+"""Those of the operators in `LAYOUT` that turn a matrix."""
+
+
+def is_abstract(value: Any) -> bool:
+    """Whether a value stands for a tensor."""
+    return isinstance(value, Signal | Weight | Ids)
+
+
+def fold(run: "Propagation", call: Call) -> Any:
+    """The result of an operator that reads weights only; None where nothing is known of it."""
+    weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=is_abstract) if isinstance(v, Weight)]
+    known = all(w.values is not None for w in weights)
+    if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
+        given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
+        args, kwargs = tree_map(lambda v: _copied_values(run, v), given, is_leaf=is_abstract)
+        with torch.set_grad_enabled(call.op.grad_enabled):
+            out = call.node.target(*args, **kwargs)  # type: ignore[operator]
+        return tree_map(lambda v: _derived(v, weights, call) if isinstance(v, Tensor) else v, out)
+    if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
+        first, origin = weights[0], _origin(call, weights, call.shape)
+        return Weight(first.name, call.shape, None, first.sample, first.learned, *origin)
+    if call.op.op == "unpack":
+        return call.args[0]
+    return None
+
+
+def _copied_values(run: "Propagation", value: Any) -> Any:
+    """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+    if not isinstance(value, Weight):
+        return value
+    if value.values is not None:
+        return value.values.clone()
+    leaf = run.leaves.get(value.name)
+    if leaf is None:
+        at = torch.randint(0, value.sample.numel(), value.shape, generator=P.generator("drawn", value.name))
+        leaf = run.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
+    return leaf.clone()
+
+
+def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
+    if values.dtype.is_complex:
+        raise NoRuleError("complex numbers are not followed")
+    if not values.dtype.is_floating_point:
+        return values.detach()
+    flat = values.detach().to(P.DTYPE).reshape(-1)
+    shape, source = tuple(values.shape), weights[0]
+    learned = source.learned and values.requires_grad
+    return Weight(source.name, shape, values, flat[:2048], learned, *_origin(call, weights, shape))
+
+
+def _origin(call: Call, weights: list[Weight], shape: tuple[int, ...]) -> tuple[str, bool]:
+    """What a weight computed from others is, as a text; and whether it is the transpose of that."""
+    rest = [v for v in tree_leaves((call.args, dict(call.kwargs)), is_leaf=is_abstract) if not isinstance(v, Weight)]
+    if any(isinstance(v, Tensor) for v in rest) or not all(w.origin for w in weights):
+        return "", False
+    first = weights[0]
+    if call.op.op in TURNING and len(weights) == 1 and len(first.shape) == 2:
+        return first.origin, first.turned != _turns(call.op.op, rest)
+    names = ", ".join(f"{w.origin}{' turned' if w.turned else ''}" for w in weights)
+    return f"{call.op.op}({names}; {', '.join(map(repr, rest))}) of shape {shape}", False
+
+
+def _turns(op: str, rest: list[Any]) -> bool:
+    """Whether an operator of `TURNING` exchanges the dims of a matrix."""
+    places = [v % 2 for v in rest if isinstance(v, int)]
+    return len(places) < 2 or (places == [1, 0] if op == "permute" else places[0] != places[1])
