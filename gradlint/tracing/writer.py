@@ -76,6 +76,8 @@ class GraphWriter:
         inplace: bool = False,
     ) -> fx.Node:
         """An operator; `args` and `kwargs` hold nodes where tensors were."""
+        if not args and "input" in kwargs:  # the first parameter of all of torch's functions of that name
+            args, kwargs = (kwargs["input"],), {name: value for name, value in kwargs.items() if name != "input"}
         node = self.graph.create_node("call_function", target, args, kwargs, name=op)
         scalars = flat_repr(args, kwargs, _holds_node)
         class_name = getattr(target, "class_name", None)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import torch
 from _compare import Case, check, each
-from _modules import WIDTH, Chain, Op, point, pooled
-from torch import nn
+from _modules import WIDTH, Chain, Fan, Op, point, pooled
+from torch import Tensor, nn
 
 IMAGE = (4, WIDTH, 8, 8)
 SIGNAL = (8, WIDTH, 24)
@@ -167,4 +168,33 @@ def test_depthwise(case: Case) -> None:
 
 @each(TRANSPOSES)
 def test_transposed_convolution(case: Case) -> None:
+    check(case)
+
+
+class Named(nn.Module):
+    """A convolution all of whose arguments have names (CondenseNet, XDenseNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH, 3, 3) / 34)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(input=x, weight=self.weight, bias=None, padding=1)
+
+
+NAMED = (
+    Case("arguments by name", lambda: Chain(point(), nn.ReLU(), Named()), (IMAGE,), seeds=2),
+    Case(
+        "a gate of one place, made by padded convolutions, between maps",
+        lambda: Chain(
+            point(), Fan(torch.mul, nn.ReLU(), Chain(nn.AdaptiveAvgPool2d(1), conv(padding=1), nn.Sigmoid())), conv()
+        ),
+        (IMAGE,),
+        within=0.08,
+    ),
+)
+
+
+@each(NAMED)
+def test_convolution_of_other_shape_or_spelling(case: Case) -> None:
     check(case)

@@ -83,3 +83,21 @@ def test_over_positions(case: Case) -> None:
 @each(UNITS)
 def test_over_units(case: Case) -> None:
     check(case)
+
+
+class Radix(nn.Module):
+    """Two parts of each unit, weighted by a softmax over the two and added (split attention)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts, self.scores = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(WIDTH, 2 * WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts, scores = (layer(x).unflatten(-1, (2, WIDTH)) for layer in (self.parts, self.scores))
+        mixed: Tensor = ((2 + parts) * scores.softmax(-2)).sum(-2)
+        return mixed
+
+
+def test_the_members_of_a_small_group_receive_the_same() -> None:
+    """What they share cancels in a softmax over them."""
+    check(Case("radix", lambda: Chain(dense(), Radix(), dense()), ((64, WIDTH),), within=0.06))

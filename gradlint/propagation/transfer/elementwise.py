@@ -143,7 +143,7 @@ def elementwise(call: Call) -> Signal:
         prob=first.prob if scaled and call.op.op in ("mul", "div") else None,
         parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,
-        profile=_profile(signals),
+        profile=_profile(signals, call.shape),
         kinship=_kinship(call, signals, y.detach()),
     )
 
@@ -170,11 +170,13 @@ def _variance(x: Tensor) -> float:
     return max(m.q - m.o, 0.0)
 
 
-def _profile(signals: list[Signal]) -> Profile | None:
-    """Where the result's energy lies, operands weighted by theirs."""
-    if all(s.profile is None for s in signals):
+def _profile(signals: list[Signal], shape: tuple[int, ...]) -> Profile | None:
+    """Where the result's energy lies, operands weighted by theirs; what is the same everywhere (a gate) is even."""
+    extents = tuple(shape[2:])
+    lying = [s.profile if s.profile is not None and tuple(map(len, s.profile)) == extents else None for s in signals]
+    if all(profile is None for profile in lying):
         return None
-    return mixed([s.profile for s in signals], [P.moments(s.value).q for s in signals])
+    return mixed(lying, [P.moments(s.value).q for s in signals])
 
 
 def _mask(call: Call, signals: list[Signal]) -> Any:

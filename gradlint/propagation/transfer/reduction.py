@@ -50,13 +50,21 @@ def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
     if n == 1 or x.shape[1] == 1:
         return x
     if n < BLOCK:
-        return emit(_block_means(x.detach(), n), (x, lambda g, scale: g / n))
+        return emit(_block_means(x.detach(), n), (x, lambda g, scale: _to_blocks(g, n) / n))
     v = x.detach()
     middle = v.mean(1, keepdim=True)
     spread = P.moments(v - middle).times(1 / n)
     around = modes(spread, "mean", *key)
     mean = _positive(around, middle, spread.q) if bool((v > 0).all()) else middle + around
     return emit(mean, (x, lambda g, scale: g.expand(P.R, v.shape[1]) / n))
+
+
+def _to_blocks(g: Tensor, n: int) -> Tensor:
+    """All of a group receive what one place of its mean receives: differences within the group get nothing."""
+    wide = g.view(P.R, P.BLOCKS, -1)
+    whole = P.distinct() // n * n
+    first = wide[..., :whole:n].repeat_interleave(n, 2)
+    return torch.cat([first, first[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
 
 
 def _block_means(x: Tensor, n: int) -> Tensor:
