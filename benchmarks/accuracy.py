@@ -1,9 +1,11 @@
 """Prediction against a real forward and backward pass, module by module: `gradlint.flow` beside `gradlint.measure`.
 
     python benchmarks/accuracy.py [--seeds 8] [--only NAME …] [--worst 5] [--no-write]
+    python benchmarks/accuracy.py --zoo [LIBRARY …] [--seeds 8] [--only NAME …] [--again] [--report] [--no-write]
 
 Prints a table of absolute errors in decades, |log10 predicted − log10 measured| of geometric means over the
-initialisations, and writes it to docs/accuracy.md. Exit status 1 where a figure falls behind the one to reach.
+initialisations, and writes it to docs/accuracy.md. Exit status 1 where a figure falls behind the one to reach. With
+--zoo whole libraries instead (see `accuracy_zoo`), whose tables and plots go to docs/accuracy.md where all are run.
 """
 
 import argparse
@@ -13,9 +15,11 @@ import time
 import warnings
 from dataclasses import asdict, dataclass
 
+import accuracy_document
 import accuracy_zoo
 import torch
 from accuracy_models import ROWS, Case, Row
+from accuracy_report import judge, libraries, operators
 from common import ROOT, save, table
 from scoring import Comparison, Score, compare, in_double, pooled
 from zoo_catalogue import LIBRARIES
@@ -57,7 +61,11 @@ def main() -> int:
     options = _options()
     warnings.simplefilter("ignore")
     if options.zoo is not None:
-        accuracy_zoo.run(options.zoo, options)
+        records = accuracy_zoo.run(options.zoo, options)
+        judged = [judge(record) for record in records if record.seeds or record.failed]
+        print(f"\n{libraries(judged)}\n\n{operators(judged)}")
+        if not options.no_write and not options.zoo and not options.only:
+            accuracy_document.write(judged)
         return 0
     rows = [row for row in ROWS if not options.only or any(word.lower() in row.name.lower() for word in options.only)]
     outcomes = []

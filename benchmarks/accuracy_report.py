@@ -112,7 +112,7 @@ def _model(model: Judged) -> list[str]:
 
 
 def _place(record: Record, name: str) -> str:
-    return f"`{name}` ({record.kinds[name]})" if name else ""
+    return record.kinds[name] if name else ""
 
 
 @dataclass(slots=True)

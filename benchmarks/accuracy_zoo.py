@@ -75,7 +75,9 @@ def examine(record: Record, case: Case, seeds: int) -> None:
         if seed < record.seeds:
             continue
         model, inputs = _made(case, seed)
-        record.size = record.size or sum(1 for _ in model.modules())
+        if not record.size:
+            record.size = sum(1 for _ in model.modules())
+            record.save()  # what a model counts that ends the process
         if seed >= len(record.measured):
             record.measured.append(_measured(record, case, seed))
             record.save()

@@ -27,7 +27,8 @@ def cases(library: str) -> tuple[Case, ...]:
 def prepare(libraries: Sequence[str]) -> None:
     """Import what the children will need, once."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import_torchvision()
+    if {"torchvision", "pytorchcv", "transformers"}.intersection(libraries):
+        import_torchvision()
     if "transformers" in libraries:
         import transformers
 

@@ -1,0 +1,97 @@
+"""The accuracy benchmark over zoos: the whole path on two tiny models, and what becomes of one that fails."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+import accuracy_document
+import accuracy_plots
+import accuracy_report
+import accuracy_store
+import accuracy_zoo
+from accuracy_models import Case
+from accuracy_store import Record, load
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+OPTIONS = {"only": ["transposed", "GEGLU"], "seeds": 2, "limit": 120, "again": False, "report": False}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(accuracy_store, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def run(**options: object) -> list[Record]:
+    return accuracy_zoo.run(["features"], argparse.Namespace(**{**OPTIONS, **options}))
+
+
+def test_two_models_through_the_whole_path(folder: Path) -> None:
+    records = run()
+    assert [record.failed for record in records] == ["", ""]
+    for record in records:
+        found = record.comparison()
+        for score, median, high in (
+            (found.activations, 0.05, 0.3),
+            (found.gradients, 0.05, 0.3),
+            (found.parameters, 0.1, 0.4),
+        ):
+            assert score.coverage == 1.0
+            assert score.at(0.5) <= median
+            assert score.at(0.95) <= high
+    before = [record.path.read_text() for record in records]
+    run()  # repeats nothing
+    assert [record.path.read_text() for record in records] == before
+    again = run(again=True)
+    assert all(record.seeds == 2 for record in again)
+    judged = [accuracy_report.judge(record) for record in again]
+    text = accuracy_document.text(judged)
+    assert "| GEGLU" in text
+    assert "first jumps backward" in text
+    accuracy_plots.scatter(judged, folder / "scatter.svg")
+    accuracy_plots.operators(judged, folder / "operators.svg")
+    assert (folder / "scatter.svg").read_text().count("<path") >= 3
+    assert "Linear" in (folder / "operators.svg").read_text()
+
+
+class Faulty(nn.Module):
+    """Runs its layers, and then does what it is told."""
+
+    def __init__(self, fate: str) -> None:
+        super().__init__()
+        self.layers, self.fate = nn.Sequential(nn.Linear(4, 4), nn.ReLU()), fate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.fate == "raise":
+            raise ValueError("no such thing")
+        if self.fate == "die":
+            os._exit(3)
+        return self.layers(x)
+
+
+@pytest.mark.parametrize(("fate", "reason"), [("raise", "no such thing"), ("die", "ended with status 3")])
+def test_a_model_that_fails_counts_as_a_decade_per_module(fate: str, reason: str) -> None:
+    case = Case(fate, lambda: Faulty(fate), lambda: (torch.randn(2, 4),))
+    record = accuracy_zoo.complete(Record("features", fate), case, 1, 120)
+    assert reason in record.failed
+    assert load("features", fate).failed == record.failed
+    found = record.comparison()
+    assert [abs(error.decades) for error in found.gradients.errors] == [1.0] * 4
+    assert found.gradients.coverage == 0.0
+    assert "failed" in accuracy_report.models([accuracy_report.judge(record)])
+
+
+def test_the_first_module_at_which_an_error_jumps() -> None:
+    figures = [{"a": 1.0, "b": 1.0, "c": 1.0}]
+    guessed = [{"a": 1.1, "b": 2.0, "c": 2.0}]
+    score = accuracy_store.score(guessed, figures)
+    assert accuracy_report.first_jump(score, ["a", "b", "c"]) == "b"
+    assert accuracy_report.first_jump(score, ["c", "b", "a"]) == "c"
+    assert accuracy_report.first_jump(accuracy_store.score(figures, figures), ["a", "b", "c"]) == ""
