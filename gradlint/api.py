@@ -10,6 +10,7 @@ from gradlint.core.finding import Cause, Claim, Confidence, Figures, Finding, Re
 from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow, UnknownOperator
 from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo, Stray
 from gradlint.core.location import Location, Site
+from gradlint.core.tangents import Tangent, Tangents
 from gradlint.core.target import LossUse, Target
 
 API_VERSION = 1
@@ -42,6 +43,8 @@ __all__ = [
     "Severity",
     "Site",
     "Stray",
+    "Tangent",
+    "Tangents",
     "Target",
     "TimeFlow",
     "UnknownOperator",
@@ -63,6 +66,13 @@ class RuleContext(Protocol):
     @property
     def flow(self) -> Flow:
         """The predicted flow (computed once, shared by all rules)."""
+
+    @property
+    def tangents(self) -> Tangents | None:
+        """How far the first steps of training move the outputs, and how much of that tells samples apart.
+
+        Costs a second flow when first asked for; None where there is but one sample.
+        """
 
     @property
     def parameters(self) -> Mapping[str, ParameterInfo]:

@@ -1,5 +1,6 @@
 """ModelGraph → Flow: the signal-propagation engine."""
 
 from gradlint.propagation.propagate import propagate, what_if
+from gradlint.propagation.tangents import tangents
 
-__all__ = ["propagate", "what_if"]
+__all__ = ["propagate", "tangents", "what_if"]

@@ -19,7 +19,9 @@ from gradlint.propagation.whatif import Editor, NotApplicableError, check_names,
 from gradlint.tracing.model_graph import ModelGraph
 
 
-def propagate(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0) -> Flow:
+def propagate(
+    graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0, together: bool = False
+) -> Flow:
     """Predict activation and gradient RMS of every node, module and parameter.
 
     Cotangents are independent standard normal numbers on every floating tensor among the outputs.
@@ -28,8 +30,9 @@ def propagate(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed:
         graph: the executed forward pass.
         values: parameters and buffers, real or as a sample of their law.
         seed: seed of the particles; the prediction moves with it by its sampling error only.
+        together: let all samples have the same cotangents.
     """
-    return _run(Propagation(graph, values, TRANSFER, seed))
+    return _run(Propagation(graph, values, TRANSFER, seed), together=together)
 
 
 def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0) -> Flow | None:
@@ -41,26 +44,29 @@ def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit
         return None
 
 
-def _run(run: Propagation) -> Flow:
+def _run(run: Propagation, *, together: bool = False) -> Flow:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         try:
             run.forward()
             run.unknown.extend(unrolled_scans(run.environment))
-            _backward(run)
+            _backward(run, together=together)
             return build_flow(run)
         finally:
             _release(run)
 
 
-def _backward(run: Propagation) -> None:
+def _backward(run: Propagation, *, together: bool) -> None:
     tensors: list[Tensor] = []
     cotangents: list[Tensor] = []
     for node in _outputs(run):
         signal = run.environment.get(node)
         if isinstance(signal, Signal) and signal.x.requires_grad and not is_complex(node):
             tensors.append(signal.x)
-            full = P.cotangent(alike(signal.dims), "output", node.name)
-            single = modes(alike(signal.dims), "output", node.name)
+            moments = alike(signal.dims)
+            if together:
+                moments = P.Moments(moments.q, moments.p, moments.q, moments.p)
+            full = P.cotangent(moments, "output", node.name)
+            single = modes(moments, "output", node.name)
             cotangents.append(full if signal.x.shape[1] > 1 else single)
     if tensors:
         # of a scalar: torch.autograd imports sympy as soon as it is handed gradients of its own

@@ -12,6 +12,7 @@ from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.core.graph import GraphView, ModuleInfo, ParameterInfo
 from gradlint.core.location import Location
+from gradlint.core.tangents import Tangents
 from gradlint.core.target import LossUse, Target
 from gradlint.tracing import ModelGraph
 
@@ -66,6 +67,11 @@ class Context:
     def parameters(self) -> Mapping[str, ParameterInfo]:
         """Parameters by dotted name."""
         return parameter_infos(self._built, self._graph.view, self._graph.reachable, self._graph.used)
+
+    @cached_property
+    def tangents(self) -> Tangents | None:
+        """How far the first steps of training move the outputs, predicted when it is first asked for."""
+        return propagation.tangents(self._graph, self._built.values, self.flow)
 
     def what_if(self, edit: Edit) -> Flow | None:
         """The flow after an edit; the same edit is propagated once only."""

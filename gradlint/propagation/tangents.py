@@ -1,0 +1,41 @@
+"""Predict a model's tangent kernel: a second flow, whose cotangents are the same for all samples."""
+
+import math
+from collections.abc import Mapping
+
+from gradlint.building.built import ParameterValues
+from gradlint.core.flow import Flow
+from gradlint.core.tangents import Tangent, Tangents
+from gradlint.propagation.propagate import propagate
+from gradlint.tracing.model_graph import ModelGraph
+
+
+def tangents(graph: ModelGraph, values: Mapping[str, ParameterValues], apart: Flow) -> Tangents | None:
+    """The kernel between one sample and itself, and between two samples.
+
+    With independent cotangents E‖∇w‖² = B·K·Θ(a, a), with the same ones for all B samples of K outputs each
+    B·K·(Θ(a, a) + (B − 1)·Θ(a, b)).
+
+    Args:
+        graph: the executed forward pass.
+        values: parameters and buffers, real or as a sample of their law.
+        apart: its flow, predicted with independent cotangents.
+
+    Returns:
+        None where the outputs do not hold at least two samples along their first dim.
+    """
+    shapes = [graph.view.nodes[name].shape or () for name in graph.view.outputs if name in apart.nodes]
+    samples = {shape[0] for shape in shapes if shape}
+    if len(samples) != 1 or (batch := samples.pop()) < 2:
+        return None
+    elements = sum(math.prod(shape) for shape in shapes)
+    together = propagate(graph, values, together=True)
+    found = {}
+    for name, parameter in graph.model.named_parameters():
+        first, second = apart.parameter_flows[name].gradient_rms, together.parameter_flows[name].gradient_rms
+        if first is None or second is None or not math.isfinite(first) or not math.isfinite(second):
+            continue
+        count = parameter.numel() / elements
+        own = count * first**2
+        found[name] = Tangent(own, (count * second**2 - own) / (batch - 1), first)
+    return Tangents(found)
