@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from gradlint.core.edit import Edit
     from gradlint.core.flow import Flow
     from gradlint.core.report import Report
+    from gradlint.core.tangents import Tangents
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "check_model", "flow", "measure", "what_if"]
+__all__ = ["__version__", "check", "check_model", "flow", "measure", "tangents", "what_if"]
 
 
 def check(paths: "str | Path | Sequence[str | Path]", config: "Config | Mapping[str, Any] | None" = None) -> "Report":
@@ -111,6 +112,26 @@ def what_if(
     from gradlint import engine
 
     return engine.what_if(model, example_inputs, edit, kwargs=kwargs)
+
+
+def tangents(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> "Tangents | None":
+    """Predict how far the first steps of training move the outputs, and how much of that tells samples apart.
+
+    Args:
+        model: the model, left exactly as found.
+        example_inputs: as for `flow`, with at least two samples.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        `Tangents.slowness` and `.slowness_adam`: decades of steps beyond those of a well-conditioned model; None where
+        the outputs do not hold at least two samples along their first dim.
+
+    Raises:
+        gradlint.core.errors.AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import engine
+
+    return engine.tangents(model, example_inputs, kwargs=kwargs)
 
 
 def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> "Flow":

@@ -6,8 +6,12 @@ a model answer differently to different inputs, and the largest learning rate is
 Schoenholz 2020, "Disentangling trainability and generalization in deep neural networks").
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+LARGEST_RATE = 1.0
+"""Learning rate beyond which nobody goes with SGD, however flat the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,19 @@ class Tangents:
     def varied(self) -> float:
         """Θ(a, a) − Θ(a, b)."""
         return max(0.0, self.own - self.shared)
+
+    @property
+    def slowness(self) -> float:
+        """Decades of steps that SGD needs beyond what a well-conditioned model does: log10 of Θ(a, a), which sets the
+        largest learning rate, over what tells samples apart. Infinite where nothing does."""
+        return _decades(max(self.own, 1 / LARGEST_RATE), self.varied)
+
+    @property
+    def slowness_adam(self) -> float:
+        """The same for Adam, which moves every parameter by a step of one size, whatever its gradient."""
+        moved = [t for t in self.parameters.values() if t.gradient_rms]
+        return _decades(sum(t.own / t.gradient_rms for t in moved), sum(t.varied / t.gradient_rms for t in moved))
+
+
+def _decades(whole: float, part: float) -> float:
+    return math.log10(whole / part) if whole > 0 and part > 0 else math.inf

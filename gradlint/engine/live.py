@@ -14,6 +14,7 @@ from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import Report
+from gradlint.core.tangents import Tangents
 from gradlint.core.target import Target
 from gradlint.engine.alone import alone
 from gradlint.engine.given import fed_with
@@ -108,6 +109,29 @@ def what_if(
     target, built, graph = _traced(model, example_inputs, kwargs)
     with stage("propagate", target, _quiet):
         return propagation.what_if(graph, built.values, edit)
+
+
+@alone
+def tangents(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Tangents | None:
+    """Predict how far the first steps of training move a live model's outputs, parameter by parameter.
+
+    Args:
+        model: the model.
+        example_inputs: as for `flow`, with at least two samples.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        None where the outputs do not hold at least two samples along their first dim.
+
+    Raises:
+        AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import propagation
+    from gradlint.worker.stages import stage
+
+    target, built, graph = _traced(model, example_inputs, kwargs)
+    with stage("propagate", target, _quiet):
+        return propagation.tangents(graph, built.values, propagation.propagate(graph, built.values))
 
 
 def _traced(

@@ -78,6 +78,7 @@ RUNS: dict[str, Callable[[Net], object]] = {
     "check with probe": lambda model: gradlint.check_model(model, INPUTS, probe=True),
     "flow": lambda model: gradlint.flow(model, INPUTS),
     "what if": lambda model: gradlint.what_if(model, INPUTS, NORMED),
+    "tangents": lambda model: gradlint.tangents(model, INPUTS),
     "measure": lambda model: gradlint.measure(model, INPUTS),
 }
 
