@@ -1,9 +1,11 @@
 """What becomes of random networks in training, and what gradlint says of them beforehand.
 
     python benchmarks/truth.py train [--range 0 600] [--jobs 2]     train and label; goes on where it was broken off
-    python benchmarks/truth.py score                                compare verdicts with outcomes; writes docs/truth.md
+    python benchmarks/truth.py predict [--again]                    what gradlint says of the networks that were trained
+    python benchmarks/truth.py score [--range 0 600]                compare the two; writes docs/truth.md
 
-Outcomes are kept in benchmarks/outcomes/data/, so that scoring does not train anew.
+Outcomes are kept in benchmarks/outcomes/data/, so that scoring does not train anew. What gradlint says belongs to one
+version of it and goes to benchmarks/results/.
 """
 
 import argparse
@@ -15,13 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import ROOT
-from outcomes.blueprints import Blueprint, draw, sibling
-from outcomes.protocol import examine, standard
+from common import RESULTS, ROOT
+from outcomes.blueprints import Blueprint, draw, half, sibling
+from outcomes.labels import gain, labels
+from outcomes.protocol import OPTIMISERS, examine, standard
+from outcomes.report import Case, merit_table, mistakes, verdict_table
+from outcomes.verdicts import verdicts
 
-RESULTS = ROOT / "benchmarks" / "outcomes" / "data"
-NETWORKS = RESULTS / "networks.jsonl"
-SIBLINGS = RESULTS / "siblings.jsonl"
+DATA = ROOT / "benchmarks" / "outcomes" / "data"
+NETWORKS = DATA / "networks.jsonl"
+SIBLINGS = DATA / "siblings.jsonl"
+VERDICTS = RESULTS / "truth.jsonl"
+DOCUMENT = ROOT / "docs" / "truth.md"
+MARKS = ("<!-- tables: benchmarks/truth.py -->", "<!-- end of tables -->")
 
 
 def main() -> int:
@@ -33,7 +41,7 @@ def main() -> int:
 
 def train(options: argparse.Namespace) -> None:
     """Train every network of the range that has no outcome yet, siblings first."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    DATA.mkdir(parents=True, exist_ok=True)
     wanted = [draw(number) for number in range(*options.range)]
     with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
         known = {sibling_key(Blueprint(**r["network"])) for r in read(SIBLINGS)}
@@ -43,6 +51,49 @@ def train(options: argparse.Namespace) -> None:
         done = {r["network"]["number"] for r in read(NETWORKS)}
         left = [(b, goals[sibling_key(sibling(b))]) for b in wanted if b.number not in done]
         _collect(pool, examine, left, NETWORKS, "networks")
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Ask gradlint about every trained network that it has not been asked about yet."""
+    VERDICTS.parent.mkdir(parents=True, exist_ok=True)
+    if options.again:
+        VERDICTS.unlink(missing_ok=True)
+    known = {said["number"] for said in read(VERDICTS)}
+    trained = [Blueprint(**outcome["network"]) for outcome in read(NETWORKS)]
+    with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
+        _collect(pool, verdicts, [(b,) for b in trained if b.number not in known], VERDICTS, "verdicts")
+
+
+def score(options: argparse.Namespace) -> None:
+    """Write the tables: the half that thresholds were fitted on, and the other one."""
+    cases = [case for case in _cases() if case.blueprint.number in range(*options.range)]
+    parts = {
+        "The half that thresholds may be fitted on": [c for c in cases if half(c.blueprint) == 0],
+        "The other half (no network of its kinds was looked at)": [c for c in cases if half(c.blueprint) == 1],
+    }
+    text = [f"{len(cases)} networks, numbers {options.range[0]} to {options.range[1] - 1}."]
+    for title, some in parts.items():
+        text += [f"### {title}", merit_table(some), "Static verdicts:", verdict_table(some, probed=False)]
+        text += ["With the probe:", verdict_table(some, probed=True)]
+    for setting in (*OPTIMISERS, "unknown"):
+        print(f"\nDisagreements, {setting}:\n{mistakes(parts[next(iter(parts))], setting)}")
+    print("\n\n".join(text))
+    if not options.no_write:
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
+        after = rest.partition(MARKS[1])[2]
+        DOCUMENT.write_text(f"{before}{MARKS[0]}\n\n{chr(10).join(text)}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+def _cases() -> Iterator[Case]:
+    """Networks whose outcome and verdict are both known."""
+    said = {found["number"]: found for found in read(VERDICTS)}
+    standards = {sibling_key(Blueprint(**found["network"])): found for found in read(SIBLINGS)}
+    for outcome in read(NETWORKS):
+        blueprint = Blueprint(**outcome["network"])
+        if blueprint.number in said:
+            usual = standards[sibling_key(sibling(blueprint))]
+            gains = {optimiser: gain(outcome, usual, optimiser) for optimiser in OPTIMISERS}
+            yield Case(blueprint, labels(outcome, usual), gains, said[blueprint.number])
 
 
 def sibling_key(blueprint: Blueprint) -> str:
@@ -61,6 +112,8 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def _collect(pool: ProcessPoolExecutor, work: Any, jobs: list[tuple[Any, ...]], path: Path, what: str) -> None:
     """Write each outcome as it comes, and say how far it is."""
+    if not jobs:
+        return
     futures = [pool.submit(work, *job) for job in jobs]
     _end_line(path)
     for count, future in enumerate(as_completed(futures), 1):
@@ -91,6 +144,14 @@ def _options() -> argparse.Namespace:
     training.add_argument("--range", type=int, nargs=2, default=(0, 600), help="numbers of the networks")
     training.add_argument("--jobs", type=int, default=2, help="processes")
     training.set_defaults(run=train)
+    predicting = commands.add_parser("predict", help="ask gradlint about the networks that were trained")
+    predicting.add_argument("--again", action="store_true", help="forget what an earlier version said")
+    predicting.add_argument("--jobs", type=int, default=2, help="processes")
+    predicting.set_defaults(run=predict)
+    scoring = commands.add_parser("score", help="compare verdicts with outcomes")
+    scoring.add_argument("--range", type=int, nargs=2, default=(0, 600), help="numbers of the networks")
+    scoring.add_argument("--no-write", action="store_true", help="leave docs/truth.md alone")
+    scoring.set_defaults(run=score)
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 Each is drawn from its number; nothing in it is chosen by what gradlint says of it. `networks` builds them.
 """
 
+import hashlib
 import random
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -109,6 +110,11 @@ def _transformer(rng: random.Random, number: int) -> Blueprint:
 
 
 _FAMILIES = {"mlp": _mlp, "cnn": _cnn, "recurrent": _recurrent, "transformer": _transformer}
+
+
+def half(blueprint: Blueprint) -> int:
+    """0: thresholds may be fitted on it; 1: they are reported on it. Whole groups fall on one side."""
+    return hashlib.blake2b(" ".join(blueprint.group).encode(), digest_size=1).digest()[0] % 2
 
 
 def sibling(of: Blueprint) -> Blueprint:

@@ -1,0 +1,92 @@
+"""docs/truth.md's tables: verdicts beside outcomes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common import table
+
+from outcomes.blueprints import Blueprint
+from outcomes.labels import Label
+from outcomes.scores import auroc, precision, rank_correlation, recall
+from outcomes.verdicts import SETTINGS, level
+
+ERROR, WARNING = 3, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One network: what became of it, and what was said of it."""
+
+    blueprint: Blueprint
+    labels: dict[str, Label]
+    gains: dict[str, float]
+    said: dict[str, Any]
+
+
+def verdict_table(cases: Sequence[Case], *, probed: bool) -> str:
+    """Precision and recall of `error` against *does not train*, and of a warning or more against *handicapped*."""
+    header = ("optimiser", "networks", "severity", "against", "precision", "recall")
+    rows = []
+    for setting in SETTINGS:
+        said = [level(case.said[f"{setting}-probed" if probed else setting]) for case in cases]
+        for least, against, is_bad in _QUESTIONS:
+            truth = [is_bad(case.labels[setting]) for case in cases]
+            flags = [value >= least for value in said]
+            what = "error" if least == ERROR else "warning or error"
+            rows.append(
+                (setting, str(len(cases)), what, against, str(precision(flags, truth)), str(recall(flags, truth)))
+            )
+    return table(header, rows)
+
+
+def merit_table(cases: Sequence[Case]) -> str:
+    """How well the predicted slowness ranks networks: by whether they train, and by their loss after a fixed budget."""
+    header = ("optimiser", "figure", "networks", "AUROC, does not train", "Spearman ρ with the gain after 300 steps")
+    rows = []
+    for optimiser in ("sgd", "adam"):
+        fails = [case.labels[optimiser] is Label.FAILS for case in cases]
+        gains = [case.gains[optimiser] for case in cases]
+        for name, figure in _FIGURES.items():
+            values = [figure(case, optimiser) for case in cases]
+            rows.append(
+                (
+                    optimiser, name, str(len(cases)),
+                    f"{auroc(values, fails):.3f}", f"{rank_correlation(values, gains):+.2f}",
+                )
+            )  # fmt: skip
+    return table(header, rows)
+
+
+def mistakes(cases: Sequence[Case], setting: str) -> str:
+    """Networks whose verdict and outcome disagree most."""
+    header = ("network", "outcome", "said", "gain", "slowness")
+    rows = []
+    for case in cases:
+        said, fails = case.said[setting], case.labels[setting] is Label.FAILS
+        if (level(said) == ERROR) != fails:
+            optimiser = setting if setting != "unknown" else "adam"
+            rows.append(
+                (
+                    describe(case.blueprint), case.labels[setting].value, " ".join((said["worst"], *said["codes"])),
+                    f"{case.gains[optimiser]:.2f}", f"{case.said['figures'].get(optimiser, float('nan')):.1f}",
+                )
+            )  # fmt: skip
+    return table(header, rows) if rows else "None.\n"
+
+
+def describe(b: Blueprint) -> str:
+    """A network in a line."""
+    size = f"{b.depth}×{b.width}" + (f"×{b.steps} steps" if b.steps else "")
+    rest = [b.activation, *(value for value in (b.norm, b.skip) if value != "none"), f"{b.init} init"]
+    return f"{b.number}: {b.family} {size}, {', '.join(rest)}" + (f", {b.order}" if b.family == "transformer" else "")
+
+
+_QUESTIONS: tuple[tuple[int, str, Callable[[Label], bool]], ...] = (
+    (ERROR, "does not train", lambda label: label is Label.FAILS),
+    (WARNING, "does not train or handicapped", lambda label: label is not Label.TRAINS),
+)
+_FIGURES: dict[str, Callable[[Case, str], float]] = {
+    "predicted slowness": lambda case, optimiser: float(case.said["figures"].get(optimiser, 0.0)),
+    "attenuation alone": lambda case, _: float(case.said["attenuation"] or 0.0),
+}
