@@ -9,6 +9,7 @@ from torch import Tensor
 from gradlint.core.flow import ParameterFlow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation
+from gradlint.propagation.invariances import settle
 
 
 @dataclass
@@ -37,6 +38,7 @@ def gradients(run: Propagation) -> Gradients:
             found.add(found.parameters, weight.name, P.rms(x.grad))
     for values, rms in derived:
         _send_back(run, values, rms, found)
+    settle(run, found.parameters)
     return found
 
 

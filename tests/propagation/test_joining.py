@@ -99,3 +99,21 @@ def test_joining(case: Case) -> None:
 @each(WRITTEN)
 def test_writing(case: Case) -> None:
     check(case)
+
+
+class Filled(nn.Module):
+    """Two parts written side by side into memory that held nothing (DeepSeek's keys)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = dense(), dense()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.new_empty(*x.shape[:-1], 2 * WIDTH)
+        y[..., :WIDTH].copy_(self.first(x))
+        y[..., WIDTH:].copy_(self.second(x))
+        return y
+
+
+def test_memory_that_is_filled_part_by_part() -> None:
+    check(Case("filled", lambda: Chain(dense(), nn.ReLU(), Filled(), dense(2 * WIDTH)), ((32, WIDTH),)))

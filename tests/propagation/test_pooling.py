@@ -4,9 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from _compare import Case, check, each
-from _modules import WIDTH, Chain, Op, point, pooled
+from _modules import WIDTH, Chain, Fan, Op, point, pooled
 from torch import Tensor, nn
 
 IMAGE, SIGNAL, VOLUME = (4, WIDTH, 8, 8), (8, WIDTH, 24), (2, WIDTH, 4, 4, 4)
@@ -126,6 +127,16 @@ GREATEST = (
     *(convolved(name, MAXIMA[name]) for name in ("maximum 2", "maximum 3, stride 2")),
     independent("maximum 1d", lambda: nn.MaxPool1d(2), SIGNAL),
     independent("maximum 3d", lambda: nn.MaxPool3d(2), VOLUME),
+    Case(
+        "of one place",
+        lambda: Chain(point(), Fan(torch.add, Op(lambda x: x), nn.AdaptiveMaxPool2d(8)), point()),
+        (IMAGE,),
+    ),
+    Case(
+        "maximum and average",
+        lambda: Chain(point(), nn.ReLU(), Fan(torch.add, nn.MaxPool2d(2), nn.AvgPool2d(2)), point()),
+        (IMAGE,),
+    ),
     Case("maximum of the input", lambda: Chain(nn.MaxPool2d(2), point()), (IMAGE,)),
 )
 

@@ -4,14 +4,16 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, Role, dim
+from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
+from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.signal import Part, Signal, emit
 from gradlint.propagation.transfer.layout import rearranged
 from gradlint.propagation.weights import Weight
+from gradlint.tracing.model_graph import TensorMeta, op_of
 
 
 def mixture(call: Call, signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims) -> Signal:
@@ -121,15 +123,38 @@ def setitem(call: Call) -> Any:
     return mixture(call, [whole, part], [rest, replaced], call.shape, dims)
 
 
+def copied(call: Call) -> Any:
+    """`target.copy_(source)`: what was there is gone."""
+    source = call.arg(1, "src")
+    if isinstance(source, Signal) and source.shape == call.shape:
+        return source.with_x(emit(source.value, (source.x, lambda g, scale: g)))
+    return by_shape(call)
+
+
 def alias_update(call: Call) -> Any:
     """A tensor part of which was written through another view of its memory: the rest, and what was written."""
     stale, writer = call.args
-    if not isinstance(stale, Signal) or not isinstance(writer, Signal):
+    if not isinstance(writer, Signal) or not isinstance(stale, Signal | Tensor):
         return stale
     whole, part = math.prod(stale.shape), math.prod(writer.shape)
-    if part >= whole:
-        return Signal(writer.x, stale.shape, stale.dims)
-    return mixture(call, [stale, writer], [whole - part, part], stale.shape, stale.dims)
+    dims = writer.dims if len(writer.shape) == len(stale.shape) else default_dims(tuple(stale.shape))
+    dims = stale.dims if isinstance(stale, Signal) else resized(dims, tuple(stale.shape))
+    if part >= whole or (isinstance(stale, Tensor) and _is_filled(call.node, whole)):
+        return Signal(writer.x, tuple(stale.shape), dims)
+    before = call.signal(stale if isinstance(stale, Signal) else stale.nan_to_num(), dims)
+    return mixture(call, [before, writer], [whole - part, part], tuple(stale.shape), dims)
+
+
+def _is_filled(update: fx.Node, whole: int) -> bool:
+    """Whether this write and those after it leave nothing of what memory held at first."""
+    written, node = 0, update.args[0]
+    while isinstance(node, fx.Node):
+        following = [user for user in node.users if op_of(user).op == "alias_update" and user.args[0] is node]
+        node = following[0] if following else None
+        writer = node.args[1] if node is not None else None
+        meta = writer.meta.get("val") if isinstance(writer, fx.Node) else None
+        written += math.prod(meta.shape) if isinstance(meta, TensorMeta) else 0
+    return written >= whole
 
 
 def _extent(index: Any, shape: tuple[int, ...]) -> int:
@@ -145,5 +170,6 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
     "stack": stack,
     "setitem": setitem,
+    "copy": copied,
     "alias_update": alias_update,
 }

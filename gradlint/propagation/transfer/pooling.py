@@ -175,6 +175,8 @@ def _maximum(call: Call, signal: Signal, window: int, axes: int) -> Signal:
     A monotone activation commutes with the maximum, so the draws are made of the pre-activation where it is known. The
     gradient goes to the winner, which is the likelier the larger its activation.
     """
+    if window == 1 and call.shape == signal.shape:
+        return signal
     source, function = _gaussian_source(signal)
     largest = _draw_maximum(source.value, window, call.key)
     y = function(largest) if function is not None else _quantiles(largest, source.value)
@@ -190,7 +192,7 @@ def _maximum(call: Call, signal: Signal, window: int, axes: int) -> Signal:
         same = m.q * outputs / inputs + m.p * (won - 1.0) * outputs / inputs
         ratio = (outputs / inputs) ** 2
         wanted = P.Moments(same, m.p * ratio, m.s * ratio, m.o * ratio)
-        return P.cotangent(wanted, "maxpool", call.key) * odds.sqrt()
+        return P.reshape_cotangent(g, wanted, "maxpool", call.key, current=m) * odds.sqrt()
 
     dims = _resized(signal, call.shape, axes)
     profile = call.run.profiles.ahead(call.node, signal.profile)
