@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, ROOT
-from outcomes.blueprints import Blueprint, draw, half, sibling
+from outcomes.blueprints import Blueprint, draw, half, siblings
 from outcomes.labels import gain, labels
 from outcomes.protocol import OPTIMISERS, examine, standard
 from outcomes.report import Case, merit_table, mistakes, verdict_table
@@ -44,13 +44,17 @@ def train(options: argparse.Namespace) -> None:
     DATA.mkdir(parents=True, exist_ok=True)
     wanted = [draw(number) for number in range(*options.range)]
     with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
-        known = {sibling_key(Blueprint(**r["network"])) for r in read(SIBLINGS)}
-        missing = {key: b for b in wanted if (key := sibling_key(sibling(b))) not in known}
-        _collect(pool, standard, [(b,) for b in missing.values()], SIBLINGS, "siblings")
-        goals = {sibling_key(Blueprint(**r["network"])): r["goals"] for r in read(SIBLINGS)}
-        done = {r["network"]["number"] for r in read(NETWORKS)}
-        left = [(b, goals[sibling_key(sibling(b))]) for b in wanted if b.number not in done]
+        known = {identity(*_blueprints(found)) for found in read(SIBLINGS)}
+        missing = {key: some for b in wanted if (key := identity(*(some := siblings(b)))) not in known}
+        _collect(pool, standard, [(some,) for some in missing.values()], SIBLINGS, "siblings")
+        goals = {identity(*_blueprints(found)): found["goals"] for found in read(SIBLINGS)}
+        done = {identity(Blueprint(**found["network"])) for found in read(NETWORKS)}
+        left = [(b, goals[identity(*siblings(b))]) for b in wanted if identity(b) not in done]
         _collect(pool, examine, left, NETWORKS, "networks")
+
+
+def _blueprints(found: dict[str, Any]) -> tuple[Blueprint, ...]:
+    return tuple(Blueprint(**network) for network in found["networks"])
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -87,18 +91,18 @@ def score(options: argparse.Namespace) -> None:
 def _cases() -> Iterator[Case]:
     """Networks whose outcome and verdict are both known."""
     said = {found["number"]: found for found in read(VERDICTS)}
-    standards = {sibling_key(Blueprint(**found["network"])): found for found in read(SIBLINGS)}
+    standards = {identity(*_blueprints(found)): found for found in read(SIBLINGS)}
     for outcome in read(NETWORKS):
         blueprint = Blueprint(**outcome["network"])
         if blueprint.number in said:
-            usual = standards[sibling_key(sibling(blueprint))]
+            usual = standards[identity(*siblings(blueprint))]
             gains = {optimiser: gain(outcome, usual, optimiser) for optimiser in OPTIMISERS}
             yield Case(blueprint, labels(outcome, usual), gains, said[blueprint.number])
 
 
-def sibling_key(blueprint: Blueprint) -> str:
-    """Networks that share a healthy sibling."""
-    return json.dumps(blueprint.to_dict(), sort_keys=True)
+def identity(*blueprints: Blueprint) -> str:
+    """All choices of some networks, as a key."""
+    return json.dumps([blueprint.to_dict() for blueprint in blueprints], sort_keys=True)
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

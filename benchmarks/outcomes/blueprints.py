@@ -5,7 +5,7 @@ Each is drawn from its number; nothing in it is chosen by what gradlint says of 
 
 import hashlib
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 ACTIVATIONS = (
@@ -98,7 +98,7 @@ def _transformer(rng: random.Random, number: int) -> Blueprint:
     return Blueprint(
         number,
         "transformer",
-        depth=rng.choice([1, 2, 3, 4, 6, 9, 12]),
+        depth=rng.choice([1, 2, 3, 4, 6, 8]),
         width=rng.choice([16, 32]),
         activation=rng.choice(["relu", "gelu", "silu", "tanh", "sigmoid"]),
         norm=rng.choices(["layer", "rms", "none"], [50, 15, 35])[0],
@@ -117,11 +117,12 @@ def half(blueprint: Blueprint) -> int:
     return hashlib.blake2b(" ".join(blueprint.group).encode(), digest_size=1).digest()[0] % 2
 
 
-def sibling(of: Blueprint) -> Blueprint:
-    """A healthy network of the same family and width, moderately deep, which shows what can be had."""
+def siblings(of: Blueprint) -> tuple[Blueprint, ...]:
+    """Healthy networks of the same family and width, moderately deep, which show what can be had."""
     if of.family == "recurrent":
-        return Blueprint(-1, "recurrent", 1, of.width, "lstm", init="open", steps=of.steps, readout="last")
+        lstm = Blueprint(-1, "recurrent", 1, of.width, "lstm", init="open", steps=of.steps, readout="last")
+        return lstm, replace(lstm, activation="gru", init="default")
     if of.family == "transformer":
-        return Blueprint(-1, "transformer", min(of.depth, 4), of.width, "gelu", "layer", "one", "xavier", "zero")
+        return (Blueprint(-1, "transformer", min(of.depth, 4), of.width, "gelu", "layer", "one", "xavier", "zero"),)
     depth = max(2, min(of.depth, 8))
-    return Blueprint(-1, of.family, depth, of.width, "relu", "layer", "one", "kaiming", "zero", readout=of.readout)
+    return (Blueprint(-1, of.family, depth, of.width, "relu", "layer", "one", "kaiming", "zero", readout=of.readout),)

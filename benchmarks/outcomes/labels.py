@@ -20,21 +20,30 @@ class Label(Enum):
     TRAINS = "trains"
 
 
-def label(outcome: Mapping[str, Any], standard: Mapping[str, Any], optimiser: str) -> Label:
-    """`FAILS`: no learning rate gets anywhere on either task. `HANDICAPPED`: more than `SLOW` times the sibling's steps
-    (geometric mean of the tasks; a task that fails counts with the whole budget)."""
-    steps = {task: outcome["cells"][f"{optimiser}-{task}"]["steps"] for task in TASKS}
-    if all(value is None for value in steps.values()):
+def label(outcome: Mapping[str, Any], standard: Mapping[str, Any], optimiser: str) -> Label | None:
+    """What became of the network; None where nothing can be said.
+
+    `FAILS`: no learning rate gets anywhere on either task. `HANDICAPPED`: more than `SLOW` times the sibling's steps
+    (geometric mean of the tasks; a task that fails counts with twice the budget). A task at which the healthy sibling
+    fails too with this optimiser proves nothing against the network.
+    """
+    ratios = []
+    for task in TASKS:
+        own, usual = outcome["cells"][f"{optimiser}-{task}"]["steps"], standard["steps"][f"{optimiser}-{task}"]
+        if own is not None or usual is not None:
+            ratios.append((own, math.log((own or 2 * BUDGET) / (usual or BUDGET))))
+    if not ratios:
+        return None
+    if all(own is None for own, _ in ratios):
         return Label.FAILS
-    ratios = [math.log((value or 2 * BUDGET) / _usual(standard, optimiser, task)) for task, value in steps.items()]
-    return Label.HANDICAPPED if sum(ratios) / len(ratios) > math.log(SLOW) else Label.TRAINS
+    return Label.HANDICAPPED if sum(ratio for _, ratio in ratios) / len(ratios) > math.log(SLOW) else Label.TRAINS
 
 
-def labels(outcome: Mapping[str, Any], standard: Mapping[str, Any]) -> dict[str, Label]:
+def labels(outcome: Mapping[str, Any], standard: Mapping[str, Any]) -> dict[str, Label | None]:
     """Per optimiser, and for one that is not known: the better of the two."""
     known = {optimiser: label(outcome, standard, optimiser) for optimiser in OPTIMISERS}
-    order = list(Label)
-    return {**known, "unknown": max(known.values(), key=order.index)}
+    found = [one for one in known.values() if one is not None]
+    return {**known, "unknown": max(found, key=list(Label).index) if found else None}
 
 
 def gain(outcome: Mapping[str, Any], standard: Mapping[str, Any], optimiser: str, steps: int = 300) -> float:
@@ -44,9 +53,3 @@ def gain(outcome: Mapping[str, Any], standard: Mapping[str, Any], optimiser: str
         loss = float(outcome["cells"][f"{optimiser}-{task}"]["loss"][str(steps)])
         shares.append(min(1.0, max(0.0, (ENTROPY - loss) / (ENTROPY - standard["best"][task]))))
     return sum(shares) / len(shares)
-
-
-def _usual(standard: Mapping[str, Any], optimiser: str, task: str) -> float:
-    """The sibling's steps with the same optimiser, or with the other one where it does not get there."""
-    own = standard["cells"][f"{optimiser}-{task}"]["steps"]
-    return float(own or min(filter(None, (standard["cells"][f"{o}-{task}"]["steps"] for o in OPTIMISERS))))

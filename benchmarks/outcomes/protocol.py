@@ -2,18 +2,19 @@
 
 For each of two optimisers and two tasks (a *cell*): eight learning rates for 100 steps tell which diverge. The largest
 stable rate, a third and a tenth of it go on to 1,500 steps. Where none of them trains, three smaller ones follow with
-other initial weights. Where gradients began larger than 1 as well, the first three rates are tried once more with
-clipping, recorded apart. A plateau is never a reason to drop a rate; only divergence is.
+other initial weights. Where gradients began larger than 1 as well, clipping is tried with the first three rates (beyond
+recurrences with one of them), recorded apart. A plateau is never a reason to drop a rate; only divergence is.
 """
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from outcomes.blueprints import Blueprint, sibling
+from outcomes.blueprints import Blueprint
 from outcomes.ensemble import Ensemble
 from outcomes.tasks import ENTROPY, TASKS, batch
 
@@ -33,7 +34,7 @@ FIRST = (1.0, 1 / 3, 1 / 10)
 SECOND = {"sgd": (1 / 10, 1 / 30, 1 / 100), "adam": (1 / 30, 1 / 100, 1 / 300)}
 """Shares that follow where none of them trains. Adam seldom diverges, so that its largest stable rate says less."""
 DIVERGED = 1.25
-"""A rate diverges if it ends with a loss this many times the worse of chance and where it began."""
+"""A rate diverges if its loss is ever this many times the worse of chance and the loss before training."""
 SEEDS = (0, 1)
 Cell = tuple[str, str]
 """Optimiser and task."""
@@ -55,11 +56,9 @@ class Run:
     began: float = 0.0
     """Largest gradient norm of the first WINDOW steps."""
 
-    @property
-    def diverged(self) -> bool:
-        """Whether it left behind what it began with."""
-        last = self.losses[-1]
-        return not math.isfinite(last) or last > DIVERGED * max(ENTROPY, self.losses[0])
+    def has_diverged(self, start: float) -> bool:
+        """Whether the loss was ever far above where it began. (It may come back, when all units are dead.)"""
+        return any(not loss <= DIVERGED * max(ENTROPY, start) for loss in self.losses)
 
     def at(self, steps: int) -> float:
         """Loss after that many steps, the last one known where it ended earlier."""
@@ -68,6 +67,7 @@ class Run:
 
 def examine(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
     """Train the network by the protocol. goals: loss per task below which it counts as trained. As stored."""
+    began = time.process_time()
     trials, top, size = _tried(blueprint)
     runs = [Run(cell, top[cell] * share, SEEDS[0]) for cell in CELLS for share in FIRST]
     train(blueprint, runs, size, BUDGET, goals)
@@ -76,27 +76,31 @@ def examine(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
     train(blueprint, again, size, BUDGET, goals)
     failed = [cell for cell in failed if not _trained(again, cell)]
     steep = [cell for cell in failed if any(run.began > 1 for run in runs if run.cell == cell)]
-    clipped = [Run(cell, top[cell] * share, SEEDS[0], clip=1.0) for cell in steep for share in FIRST]
+    shares = FIRST if blueprint.family == "recurrent" else FIRST[1:2]  # elsewhere nobody counts on clipping
+    clipped = [Run(cell, top[cell] * share, SEEDS[0], clip=1.0) for cell in steep for share in shares]
     train(blueprint, clipped, size, BUDGET, goals)
     return {
         "network": blueprint.to_dict(),
         "cells": {"-".join(cell): _summary(cell, trials, top[cell], [*runs, *again], clipped) for cell in CELLS},
+        "seconds": round(time.process_time() - began),
     }
 
 
-def standard(blueprint: Blueprint) -> dict[str, Any]:
-    """What the network's healthy sibling reaches, the goals that follow from it, and its own steps to them."""
-    healthy = sibling(blueprint)
-    trials, top, size = _tried(healthy)
-    runs = [Run(cell, top[cell] * share, SEEDS[0]) for cell in CELLS for share in FIRST]
-    train(healthy, runs, size, BUDGET, {})
-    best = {task: min(_best([r for r in runs if r.cell == (o, task)], BUDGET) for o in OPTIMISERS) for task in TASKS}
+def standard(healthy: tuple[Blueprint, ...]) -> dict[str, Any]:
+    """What healthy siblings reach, the goals that follow, and the steps that the fastest of them needs to those goals."""
+    everything: list[Run] = []
+    for sibling in healthy:
+        _, top, size = _tried(sibling)
+        runs = [Run(cell, top[cell] * share, SEEDS[0]) for cell in CELLS for share in FIRST]
+        train(sibling, runs, size, BUDGET, {})
+        everything += runs
+    best = {task: _best([run for run in everything if run.cell[1] == task], BUDGET) for task in TASKS}
     goals = {task: ENTROPY - 0.5 * (ENTROPY - loss) for task, loss in best.items()}
-    for run in runs:
+    for run in everything:
         below = (i for i, loss in enumerate(run.losses, 1) if loss <= goals[run.cell[1]])
         run.finished = next((WINDOW * i for i in below), None)
-    cells = {"-".join(cell): _summary(cell, trials, top[cell], runs, []) for cell in CELLS}
-    return {"network": healthy.to_dict(), "best": best, "goals": goals, "cells": cells}
+    steps = {"-".join(cell): _fewest([run for run in everything if run.cell == cell]) for cell in CELLS}
+    return {"networks": [sibling.to_dict() for sibling in healthy], "best": best, "goals": goals, "steps": steps}
 
 
 def _tried(blueprint: Blueprint) -> tuple[list[Run], dict[Cell, float], int]:
@@ -153,8 +157,14 @@ def _record(active: list[Run], losses: Tensor, largest: Tensor, step: int, goals
 
 def _largest_stable(trials: list[Run], cell: Cell) -> float:
     """The largest rate that did not diverge; the smallest one of all where every rate did."""
-    stable = [run.rate for run in trials if run.cell == cell and not run.diverged]
+    start = _start(trials, cell)
+    stable = [run.rate for run in trials if run.cell == cell and not run.has_diverged(start)]
     return max(stable, default=min(RATES[cell[0]]))
+
+
+def _start(trials: list[Run], cell: Cell) -> float:
+    """The loss before training: that of the first steps at the smallest rate."""
+    return min((run for run in trials if run.cell == cell), key=lambda run: run.rate).losses[0]
 
 
 def _trained(runs: list[Run], cell: Cell) -> bool:
@@ -168,14 +178,19 @@ def _summary(cell: Cell, trials: list[Run], top: float, runs: list[Run], clipped
     tried = [run for run in trials if run.cell == cell]
     return {
         "top": _short(top),
-        "start": _short(tried[0].losses[0]),
-        "diverged": sum(run.diverged for run in tried),
-        "steps": min((run.finished for run in own if run.finished is not None), default=None),
+        "start": _short(_start(tried, cell)),
+        "diverged": sum(run.has_diverged(_start(tried, cell)) for run in tried),
+        "steps": _fewest(own),
         "second": any(run.finished is not None and run.seed == SEEDS[1] for run in own),
         "steepness": _short(tried[0].began),
         "loss": {str(steps): _short(_best(first, steps)) for steps in (TRIAL, EARLY, BUDGET)},
-        "clipped": min((run.finished for run in apart if run.finished is not None), default=None) if apart else "same",
+        "clipped": _fewest(apart) if apart else "same",
     }
+
+
+def _fewest(runs: list[Run]) -> int | None:
+    """Steps of the fastest run that got there."""
+    return min((run.finished for run in runs if run.finished is not None), default=None)
 
 
 def _best(runs: list[Run], steps: int) -> float:

@@ -19,7 +19,7 @@ class Case:
     """One network: what became of it, and what was said of it."""
 
     blueprint: Blueprint
-    labels: dict[str, Label]
+    labels: dict[str, Label | None]
     gains: dict[str, float]
     said: dict[str, Any]
 
@@ -29,13 +29,14 @@ def verdict_table(cases: Sequence[Case], *, probed: bool) -> str:
     header = ("optimiser", "networks", "severity", "against", "precision", "recall")
     rows = []
     for setting in SETTINGS:
-        said = [level(case.said[f"{setting}-probed" if probed else setting]) for case in cases]
+        known = [case for case in cases if case.labels[setting] is not None]
+        said = [level(case.said[f"{setting}-probed" if probed else setting]) for case in known]
         for least, against, is_bad in _QUESTIONS:
-            truth = [is_bad(case.labels[setting]) for case in cases]
+            truth = [is_bad(case.labels[setting]) for case in known]
             flags = [value >= least for value in said]
             what = "error" if least == ERROR else "warning or error"
             rows.append(
-                (setting, str(len(cases)), what, against, str(precision(flags, truth)), str(recall(flags, truth)))
+                (setting, str(len(known)), what, against, str(precision(flags, truth)), str(recall(flags, truth)))
             )
     return table(header, rows)
 
@@ -45,13 +46,14 @@ def merit_table(cases: Sequence[Case]) -> str:
     header = ("optimiser", "figure", "networks", "AUROC, does not train", "Spearman ρ with the gain after 300 steps")
     rows = []
     for optimiser in ("sgd", "adam"):
-        fails = [case.labels[optimiser] is Label.FAILS for case in cases]
-        gains = [case.gains[optimiser] for case in cases]
+        known = [case for case in cases if case.labels[optimiser] is not None]
+        fails = [case.labels[optimiser] is Label.FAILS for case in known]
+        gains = [case.gains[optimiser] for case in known]
         for name, figure in _FIGURES.items():
-            values = [figure(case, optimiser) for case in cases]
+            values = [figure(case, optimiser) for case in known]
             rows.append(
                 (
-                    optimiser, name, str(len(cases)),
+                    optimiser, name, str(len(known)),
                     f"{auroc(values, fails):.3f}", f"{rank_correlation(values, gains):+.2f}",
                 )
             )  # fmt: skip
@@ -63,12 +65,13 @@ def mistakes(cases: Sequence[Case], setting: str) -> str:
     header = ("network", "outcome", "said", "gain", "slowness")
     rows = []
     for case in cases:
-        said, fails = case.said[setting], case.labels[setting] is Label.FAILS
-        if (level(said) == ERROR) != fails:
+        label, said = case.labels[setting], case.said[setting]
+        fails = label is Label.FAILS
+        if label is not None and (level(said) == ERROR) != fails:
             optimiser = setting if setting != "unknown" else "adam"
             rows.append(
                 (
-                    describe(case.blueprint), case.labels[setting].value, " ".join((said["worst"], *said["codes"])),
+                    describe(case.blueprint), label.value, " ".join((said["worst"], *said["codes"])),
                     f"{case.gains[optimiser]:.2f}", f"{case.said['figures'].get(optimiser, float('nan')):.1f}",
                 )
             )  # fmt: skip
@@ -82,7 +85,7 @@ def describe(b: Blueprint) -> str:
     return f"{b.number}: {b.family} {size}, {', '.join(rest)}" + (f", {b.order}" if b.family == "transformer" else "")
 
 
-_QUESTIONS: tuple[tuple[int, str, Callable[[Label], bool]], ...] = (
+_QUESTIONS: tuple[tuple[int, str, Callable[[Label | None], bool]], ...] = (
     (ERROR, "does not train", lambda label: label is Label.FAILS),
     (WARNING, "does not train or handicapped", lambda label: label is not Label.TRAINS),
 )
