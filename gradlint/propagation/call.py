@@ -55,7 +55,12 @@ class Call:
 
     @property
     def key(self) -> str:
-        """Seed of this node's randomness."""
+        """Seed of this call's randomness."""
+        return self.node_key
+
+    @property
+    def node_key(self) -> str:
+        """Seed of what is alike in all that the node does (for several kinds of positions)."""
         return f"{self.run.seed}:{self.node.name}" if self.run.seed else self.node.name
 
     @property
@@ -86,6 +91,9 @@ class CallEditor(Protocol):
     """A what-if edit, carried out call by call."""
 
     nodes: frozenset[str]
+
+    def touches(self, node: str) -> bool:
+        """Whether the edit has to do with a node."""
 
     def before(self, call: Call) -> Call:
         """The call with what the edit puts in front of it."""

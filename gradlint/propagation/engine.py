@@ -28,11 +28,13 @@ from gradlint.propagation.call import (
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
 from gradlint.propagation.folding import fold, is_abstract
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.parts import Parts, signals_of
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.repeats import Repeats
 from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.transfer.in_parts import in_parts, join, whole
 from gradlint.propagation.weights import Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
@@ -47,7 +49,7 @@ class Propagation:
     seed: int = 0
     editor: CallEditor | None = None
     environment: dict[fx.Node, Any] = field(default_factory=dict)
-    branches: dict[fx.Node, dict[fx.Node, Signal]] = field(default_factory=dict)
+    branches: dict[fx.Node, dict[fx.Node, Any]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
     energies: dict[str, float] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Propagation:
     folded: dict[str, Tensor] = field(default_factory=dict)
     times: list[Any] = field(default_factory=list)
     signals: dict[str, Signal] = field(default_factory=dict)
+    parts: dict[str, Parts] = field(default_factory=dict)
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -80,6 +83,8 @@ class Propagation:
                 value = self._attribute(node)
             elif node.op == "call_function":
                 value = self._call(node)
+                if isinstance(value, Parts) and node.name in self.graph.view.outputs:
+                    value = join(Call(node, op_of(node), (), {}, self), value)
             else:
                 continue
             if isinstance(value, Tensor) and (node.op == "placeholder" or self.fed.intersection(node.all_input_nodes)):
@@ -90,8 +95,16 @@ class Propagation:
         """Make the node's particles its own, so that its gradient is its own too."""
         if isinstance(value, Weight) and value.values is not None and value.values.grad_fn is not None:
             self.folded[node.name] = value.values
+        if isinstance(value, Parts):
+            parts = value.with_signals([self._owned(node, s) for s in value.signals])
+            self.parts[node.name] = parts
+            return parts
         if not isinstance(value, Signal) or not value.x.is_floating_point():
             return value
+        kept = self.signals[node.name] = self._owned(node, value)
+        return kept
+
+    def _owned(self, node: fx.Node, value: Signal) -> Signal:
         x = value.x
         op = op_of(node)
         if not op.requires_grad and node.op != "placeholder":
@@ -99,9 +112,7 @@ class Propagation:
         x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
         if not x.is_leaf:
             x.retain_grad()
-        kept = value.with_x(x)
-        self.signals[node.name] = kept
-        return kept
+        return value.with_x(x)
 
     def _input(self, node: fx.Node) -> Any:
         meta = node.meta["val"]
@@ -134,6 +145,8 @@ class Propagation:
         leaves = tree_leaves((args, kwargs), is_leaf=is_abstract)
         kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]
         try:
+            if any(isinstance(v, Parts) for v in leaves):
+                return self._in_parts(call)
             known = self._known(call, kinds)
             return self._by_rule(call) if known is None else known
         except NoRuleError as reason:
@@ -150,6 +163,11 @@ class Propagation:
         if kinds and not looked_up and not fed and not any(isinstance(v, Signal | Ids) for v in kinds):
             return fold(self, call)
         return None
+
+    def _in_parts(self, call: Call) -> Any:
+        """An operator on positions of several kinds; on their mixture at the nodes that an edit names."""
+        edited = self.editor is not None and self.editor.touches(call.node.name)
+        return self._by_rule(whole(call)) if edited else in_parts(call, self._by_rule)
 
     def _by_rule(self, call: Call) -> Any:
         if self.editor is not None:
@@ -171,12 +189,15 @@ class Propagation:
     def _read(self, node: fx.Node, reader: fx.Node) -> Any:
         """A node's value as one of its readers gets it."""
         value = self.environment.get(node)
-        if not isinstance(value, Signal) or len(node.users) < 2 or not value.x.requires_grad:
+        signals = signals_of(value)
+        if len(node.users) < 2 or not any(s.x.requires_grad for s in signals):
             return value
         branches = self.branches.get(node)
         if branches is None:
-            copies = fork(value, len(node.users), node.name, alike=node in self.repeats.answering)
-            branches = self.branches[node] = dict(zip(node.users, copies, strict=True))
+            alike = node in self.repeats.answering
+            copies = zip(*(fork(s, len(node.users), node.name, alike=alike) for s in signals), strict=True)
+            each = [value.with_signals(list(c)) if isinstance(value, Parts) else c[0] for c in copies]
+            branches = self.branches[node] = dict(zip(node.users, each, strict=True))
         return branches[reader]
 
     def _concrete(self, node: fx.Node, args: Any, kwargs: Any) -> Any:

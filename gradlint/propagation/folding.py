@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError
+from gradlint.propagation.parts import Parts
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import LAYOUT, Weight
 
@@ -23,7 +24,7 @@ TURNING = frozenset("t T mT H mH adjoint transpose swapaxes swapdims permute mov
 
 def is_abstract(value: Any) -> bool:
     """Whether a value stands for a tensor."""
-    return isinstance(value, Signal | Weight | Ids)
+    return isinstance(value, Signal | Parts | Weight | Ids)
 
 
 def fold(run: "Propagation", call: Call) -> Any:

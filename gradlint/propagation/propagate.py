@@ -76,7 +76,7 @@ def _backward(run: Propagation, *, together: bool) -> None:
 
 def _release(run: Propagation) -> None:
     """Let go of all particles: backward functions hold the run, which holds what they made, and gc cannot see that."""
-    for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals):
+    for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals, run.parts):
         held.clear()
     run.repeats.clear()
 

@@ -87,11 +87,11 @@ class Repeats:
         """Seed of the units that a weight's rows (columns, if `turned`) stand for: the same at every call."""
         return f"{weight.origin} {turned}" if self.is_repeated(weight) else otherwise
 
-    def drawn(self, weight: Weight, extent: Extent, *, back: bool) -> DrawnMatrix | None:
+    def drawn(self, weight: Weight, *, back: bool) -> DrawnMatrix | None:
         """The matrix as far as its calls have drawn it, forward and backward apart; None where it has but one call."""
         if not self.is_repeated(weight):
             return None
-        return self._drawn.setdefault((weight.origin, extent, back), DrawnMatrix())
+        return self._drawn.setdefault((weight.origin, back), DrawnMatrix())
 
     def rows(self, extent: Hashable, *, back: bool) -> DrawnMatrix:
         """Softmax rows of layers that act again: they mix alike what is alike."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ def build_flow(run: Propagation) -> Flow:
     """Collect what one forward and backward over particles has left behind."""
     learned = gradients(run)
     nodes = {name: _node(run, name, signal) for name, signal in run.signals.items()}
+    for name, parts in run.parts.items():
+        nodes[name] = _together([_node(run, name, signal) for signal in parts.signals], parts.sizes)
     for name, values in run.folded.items():
         nodes[name] = NodeFlow(name, P.rms(values.detach()), learned.nodes.get(name, 0.0))
     parametrised = frozenset(_owner(name) for name, _ in run.graph.model.named_parameters())
@@ -77,6 +80,28 @@ def _node(run: Propagation, name: str, signal: Signal) -> NodeFlow:
         slope_rms=slope_rms,
         bounded=bounded,
         known=not any(u.node == name for u in run.unknown),
+    )
+
+
+def _together(kinds: list[NodeFlow], sizes: Sequence[int]) -> NodeFlow:
+    """One node's figures, from those of several kinds of positions."""
+
+    def mean(values: list[float | None]) -> float | None:
+        known = [(v, n) for v, n in zip(values, sizes, strict=True) if v is not None]
+        return sum(v * n for v, n in known) / sum(n for _, n in known) if known else None
+
+    return replace(
+        kinds[-1],
+        activation_rms=_pooled([k.activation_rms for k in kinds], sizes),
+        gradient_rms=_pooled([k.gradient_rms for k in kinds], sizes),
+        mean=mean([k.mean for k in kinds]),
+        q=mean([k.q for k in kinds]),
+        p=mean([k.p for k in kinds]),
+        s=mean([k.s for k in kinds]),
+        o=mean([k.o for k in kinds]),
+        saturated=mean([k.saturated for k in kinds]),
+        dead=mean([k.dead for k in kinds]),
+        slope_rms=mean([k.slope_rms for k in kinds]),
     )
 
 

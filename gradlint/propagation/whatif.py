@@ -43,6 +43,10 @@ class Editor:
         self._starts = dict(edit.spans)
         self._held: dict[str, list[Signal]] = {}
 
+    def touches(self, node: str) -> bool:
+        """Whether the edit names a node, or a skip begins or ends at it."""
+        return node in self.nodes or node in self._starts or node in self._starts.values()
+
     def before(self, call: Call) -> Call:
         """The call with what the edit puts in front of it."""
         if call.node.name in self._starts:

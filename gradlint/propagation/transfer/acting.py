@@ -25,7 +25,7 @@ class Acting:
     turned: bool
 
     def _matrix(self, *, back: bool) -> DrawnMatrix | None:
-        return self.call.run.repeats.drawn(self.weight, extent(self.dims), back=back)
+        return self.call.run.repeats.drawn(self.weight, back=back)
 
     def ahead(self, x: Tensor, m: P.Moments) -> Tensor:
         """`[R, S]` zero-mean result of moments `m` for centred particles `x`."""

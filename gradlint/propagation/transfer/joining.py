@@ -9,6 +9,7 @@ from torch import Tensor, fx
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
+from gradlint.propagation.parts import MOST, Parts, narrowed
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.signal import Part, Signal, emit
 from gradlint.propagation.transfer.layout import rearranged
@@ -87,7 +88,21 @@ def cat(call: Call) -> Any:
     dims = (*lead.dims[:axis], dim(call.shape[axis], role), *lead.dims[axis + 1 :])
     if len(signals) == 1:
         return rearranged(signals[0], signals[0].dims, call.shape)
-    return mixture(call, signals, [s.shape[axis] for s in signals], call.shape, dims)
+    sizes = [s.shape[axis] for s in signals]
+    if role is Role.POSITION and len(signals) <= MOST and not all(s.free for s in signals):
+        parts = _in_parts(signals, sizes, call.shape, dims)
+        if parts is not None:
+            return parts
+    return mixture(call, signals, sizes, call.shape, dims)
+
+
+def _in_parts(signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims) -> Parts | None:
+    """Positions of several kinds, each a signal of its own."""
+    count = sum(sizes)
+    each = []
+    for signal, n in zip(signals, sizes, strict=True):
+        each.append(signal.with_x(signal.x.expand(P.R, P.S), dims=narrowed(dims, count, n), free=False))
+    return Parts.of(each, tuple(sizes), shape, dims)
 
 
 def stack(call: Call) -> Any:

@@ -12,7 +12,7 @@ from gradlint.propagation.call import Call
 
 
 def mixed_ahead(call: Call, x: Tensor, target: P.Moments, shared: P.Moments) -> Tensor:
-    """`[R, S]` zero-mean particles of moments `target`.
+    """`[R, S]` zero-mean particles of moments `target`; alike for several kinds of queries, which read the same keys.
 
     Args:
         call: the operator call.
@@ -21,15 +21,15 @@ def mixed_ahead(call: Call, x: Tensor, target: P.Moments, shared: P.Moments) -> 
         shared: covariance of the result with the operand, alike at all positions.
     """
     if call.node not in call.run.repeats.mixed:
-        return P.gaussian(target, call.key)
-    noise = P.normal(call.key)
+        return P.gaussian(target, call.node_key)
+    noise = P.normal(call.node_key)
     return _mixed(call, x.expand(P.R, P.S), target, shared, noise, back=False)
 
 
 def mixed_back(call: Call, g: Tensor, target: P.Moments, shared: P.Moments, name: str) -> Tensor:
     """The same for cotangents."""
-    if call.node not in call.run.repeats.answering:
-        return P.cotangent(target, name, call.key)
+    if call.node not in call.run.repeats.answering and call.key == call.node_key:
+        return P.cotangent(target, name, call.key)  # one kind of query, one call
     noise = P.HADAMARD @ P.cotangent(P.ALONE, name, call.key)
     return _mixed(call, g, target, shared, noise, back=True)
 
