@@ -87,7 +87,7 @@ def examine(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
 
 
 def standard(healthy: tuple[Blueprint, ...]) -> dict[str, Any]:
-    """What healthy siblings reach, the goals that follow, and the steps that the fastest of them needs to those goals."""
+    """What healthy siblings reach, the goals that follow, and the steps of the fastest of them to those goals."""
     everything: list[Run] = []
     for sibling in healthy:
         _, top, size = _tried(sibling)

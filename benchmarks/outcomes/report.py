@@ -91,5 +91,6 @@ _QUESTIONS: tuple[tuple[int, str, Callable[[Label | None], bool]], ...] = (
 )
 _FIGURES: dict[str, Callable[[Case, str], float]] = {
     "predicted slowness": lambda case, optimiser: float(case.said["figures"].get(optimiser, 0.0)),
+    "predicted sensitivity": lambda case, _: float(case.said["figures"].get("sensitivity", 0.0)),
     "attenuation alone": lambda case, _: float(case.said["attenuation"] or 0.0),
 }

@@ -32,8 +32,8 @@ def verdicts(blueprint: Blueprint, *, probe: bool = True) -> dict[str, Any]:
 
 
 def figures(tangents: Tangents) -> dict[str, float]:
-    """Decades by which the first steps fall short of telling samples apart."""
-    return {"sgd": tangents.slowness, "adam": tangents.slowness_adam}
+    """Decades by which the first steps fall short of telling samples apart, and by which they scramble the rest."""
+    return {"sgd": tangents.slowness, "adam": tangents.slowness_adam, "sensitivity": tangents.sensitivity}
 
 
 def _said(report: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class Tangent:
     """Θ(a, b): the same between two different samples."""
     gradient_rms: float
     """RMS of its gradient for independent cotangents."""
+    value_rms: float = 0.0
+    """RMS of its elements."""
 
     @property
     def varied(self) -> float:
@@ -36,6 +38,8 @@ class Tangents:
     """The kernel of a whole model, parameter by parameter."""
 
     parameters: Mapping[str, Tangent]
+    variation: float = 0.0
+    """RMS of what differs between samples in the outputs, √(q − s)."""
 
     @property
     def own(self) -> float:
@@ -51,6 +55,17 @@ class Tangents:
     def varied(self) -> float:
         """Θ(a, a) − Θ(a, b)."""
         return max(0.0, self.own - self.shared)
+
+    @property
+    def sensitivity(self) -> float:
+        """Decades by which a change of all weights is magnified in what tells the outputs of two samples apart.
+
+        Weights that all move by 1 % move those differences by 10^sensitivity %. Where that is large, a step is either
+        too small to matter or so large that all that was learned is scrambled: chaos, or a signal that has collapsed.
+        Infinite where the outputs do not differ at all.
+        """
+        moved = math.sqrt(sum(t.own * t.value_rms**2 for t in self.parameters.values()))
+        return _decades(moved, self.variation)
 
     @property
     def slowness(self) -> float:

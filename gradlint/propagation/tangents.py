@@ -37,5 +37,17 @@ def tangents(graph: ModelGraph, values: Mapping[str, ParameterValues], apart: Fl
             continue
         count = parameter.numel() / elements
         own = count * first**2
-        found[name] = Tangent(own, (count * second**2 - own) / (batch - 1), first)
-    return Tangents(found)
+        value = apart.parameter_flows[name].value_rms or 0.0
+        found[name] = Tangent(own, (count * second**2 - own) / (batch - 1), first, value)
+    return Tangents(found, _variation(graph, apart))
+
+
+def _variation(graph: ModelGraph, flow: Flow) -> float:
+    """RMS over all outputs of what differs between samples."""
+    energy = elements = 0.0
+    for name in graph.view.outputs:
+        node = flow.nodes.get(name)
+        if node is not None and node.q is not None and node.s is not None:
+            count = math.prod(graph.view.nodes[name].shape or ())
+            energy, elements = energy + count * max(0.0, node.q - node.s), elements + count
+    return math.sqrt(energy / elements) if elements else 0.0
