@@ -2,6 +2,7 @@
 
     python benchmarks/truth.py train [--range 0 600] [--jobs 2]     train and label; goes on where it was broken off
     python benchmarks/truth.py predict [--again]                    what gradlint says of the networks that were trained
+    python benchmarks/truth.py cure [--count 100] [--jobs 2]        carry out the best remedy of sick networks, and train
     python benchmarks/truth.py score [--range 0 600]                compare the two; writes docs/truth.md
 
 Outcomes are kept in benchmarks/outcomes/data/, so that scoring does not train anew. What gradlint says belongs to one
@@ -19,14 +20,16 @@ from typing import Any
 import torch
 from common import RESULTS, ROOT
 from outcomes.blueprints import Blueprint, draw, half, siblings
-from outcomes.labels import gain, labels
+from outcomes.cures import cure
+from outcomes.labels import Label, gain, labels
 from outcomes.protocol import OPTIMISERS, examine, standard
-from outcomes.report import Case, merit_table, mistakes, verdict_table
+from outcomes.report import Case, cure_table, merit_table, mistakes, verdict_table
 from outcomes.verdicts import verdicts
 
 DATA = ROOT / "benchmarks" / "outcomes" / "data"
 NETWORKS = DATA / "networks.jsonl"
 SIBLINGS = DATA / "siblings.jsonl"
+CURES = DATA / "cures.jsonl"
 VERDICTS = RESULTS / "truth.jsonl"
 DOCUMENT = ROOT / "docs" / "truth.md"
 MARKS = ("<!-- tables: benchmarks/truth.py -->", "<!-- end of tables -->")
@@ -68,6 +71,17 @@ def predict(options: argparse.Namespace) -> None:
         _collect(pool, verdicts, [(b,) for b in trained if b.number not in known], VERDICTS, "verdicts")
 
 
+def heal(options: argparse.Namespace) -> None:
+    """Cure the first so many networks that fail with some optimiser; those without a predicted remedy are passed over."""
+    sick = [case for case in _cases() if Label.FAILS in case.labels.values()]
+    goals = {identity(*_blueprints(found)): found["goals"] for found in read(SIBLINGS)}
+    done = {found["number"] for found in read(CURES)}
+    left = [case.blueprint for case in sick if case.blueprint.number not in done]
+    left = left[: max(0, options.count - len(done))]
+    with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
+        _collect(pool, cure, [(b, goals[identity(*siblings(b))]) for b in left], CURES, "cures")
+
+
 def score(options: argparse.Namespace) -> None:
     """Write the tables: the half that thresholds were fitted on, and the other one."""
     cases = [case for case in _cases() if case.blueprint.number in range(*options.range)]
@@ -79,6 +93,7 @@ def score(options: argparse.Namespace) -> None:
     for title, some in parts.items():
         text += [f"### {title}", merit_table(some), "Static verdicts:", verdict_table(some, probed=False)]
         text += ["With the probe:", verdict_table(some, probed=True)]
+    text += ["### Remedies carried out", cure_table(list(_cured()))]
     for setting in (*OPTIMISERS, "unknown"):
         print(f"\nDisagreements, {setting}:\n{mistakes(parts[next(iter(parts))], setting)}")
     print("\n\n".join(text))
@@ -98,6 +113,15 @@ def _cases() -> Iterator[Case]:
             usual = standards[identity(*siblings(blueprint))]
             gains = {optimiser: gain(outcome, usual, optimiser) for optimiser in OPTIMISERS}
             yield Case(blueprint, labels(outcome, usual), gains, said[blueprint.number])
+
+
+def _cured() -> Iterator[tuple[dict[str, Any], dict[str, Label | None]]]:
+    """What was predicted of each remedy and measured, and what became of the network with it."""
+    standards = {identity(*_blueprints(found)): found for found in read(SIBLINGS)}
+    for found in read(CURES):
+        if found["remedy"]:
+            usual = standards[identity(*siblings(draw(found["number"])))]
+            yield found, labels(found["outcome"], usual)
 
 
 def identity(*blueprints: Blueprint) -> str:
@@ -152,6 +176,10 @@ def _options() -> argparse.Namespace:
     predicting.add_argument("--again", action="store_true", help="forget what an earlier version said")
     predicting.add_argument("--jobs", type=int, default=2, help="processes")
     predicting.set_defaults(run=predict)
+    healing = commands.add_parser("cure", help="carry out the best remedy of sick networks, and train them")
+    healing.add_argument("--count", type=int, default=100, help="how many networks")
+    healing.add_argument("--jobs", type=int, default=2, help="processes")
+    healing.set_defaults(run=heal)
     scoring = commands.add_parser("score", help="compare verdicts with outcomes")
     scoring.add_argument("--range", type=int, nargs=2, default=(0, 600), help="numbers of the networks")
     scoring.add_argument("--no-write", action="store_true", help="leave docs/truth.md alone")

@@ -7,8 +7,9 @@ from typing import Any
 from common import table
 
 from outcomes.blueprints import Blueprint
+from outcomes.cures import WITHIN, came_true
 from outcomes.labels import Label
-from outcomes.scores import auroc, precision, rank_correlation, recall
+from outcomes.scores import Share, auroc, precision, rank_correlation, recall
 from outcomes.verdicts import SETTINGS, level
 
 ERROR, WARNING = 3, 2
@@ -58,6 +59,19 @@ def merit_table(cases: Sequence[Case]) -> str:
                 )
             )  # fmt: skip
     return table(header, rows)
+
+
+def cure_table(cured: Sequence[tuple[dict[str, Any], dict[str, Label | None]]]) -> str:
+    """How often the gradient after the best-ranked remedy was as predicted, and how often the network then trained."""
+    header = ("remedies", f"gradient within {WITHIN} decades of the prediction", "trains", "with SGD", "with Adam")
+    true = Share(sum(came_true(found) for found, _ in cured), len(cured))
+    rows = [(str(len(cured)), str(true), *(str(_trained(cured, setting)) for setting in ("unknown", "sgd", "adam")))]
+    return table(header, rows)
+
+
+def _trained(cured: Sequence[tuple[dict[str, Any], dict[str, Label | None]]], setting: str) -> Share:
+    known = [label for _, outcome in cured if (label := outcome[setting]) is not None]
+    return Share(sum(label is not Label.FAILS for label in known), len(known))
 
 
 def mistakes(cases: Sequence[Case], setting: str) -> str:

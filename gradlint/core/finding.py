@@ -64,6 +64,8 @@ class Remedy:
     predicted: str
     attenuation: float | None = None
     """Predicted attenuation of the model after the edit, in decades."""
+    change: Edit | None = None
+    """The what-if that the prediction comes from, where it comes from one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ def tried(ctx: RuleContext, skeleton: Skeleton, figures: ChainFigures, edits: It
             edit.text,
             left(-rest if figures.starvation >= figures.growth else rest),
             attenuation=flow.attenuation if flow is not None else None,
+            change=edit,
         )
         found.append((rest, remedy))
     return ranked(found)

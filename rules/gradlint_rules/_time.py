@@ -38,11 +38,13 @@ def orthogonal_remedy(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
     if not square or is_gated(ctx, time):
         return ()
     text = "nn.init.orthogonal_ for the recurrent weights"
-    flow = ctx.what_if(Edit(EditKind.INIT_GAIN, text, parameters=square, detail="orthogonal"))
+    edit = Edit(EditKind.INIT_GAIN, text, parameters=square, detail="orthogonal")
+    flow = ctx.what_if(edit)
     after = next((t for t in flow.times if t.module == time.module), None) if flow is not None else None
     if after is None or abs(after.gain) > 0.5 * abs(time.gain):
         return ()
-    return (Remedy(text, f"{left(after.gain * (after.steps - 1))} over the same steps"),)
+    effect = f"{left(after.gain * (after.steps - 1))} over the same steps"
+    return (Remedy(text, effect, attenuation=flow.attenuation if flow is not None else None, change=edit),)
 
 
 def _layers_between(ctx: RuleContext, first: str, last: str) -> int | None:

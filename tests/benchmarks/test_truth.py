@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 import torch
 from torch import nn
 
+from gradlint.api import Edit, EditKind
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from outcomes import protocol
 from outcomes.blueprints import Blueprint, draw, half, siblings
+from outcomes.cures import came_true, carried_out
 from outcomes.ensemble import Ensemble
 from outcomes.labels import Label, labels
 from outcomes.networks import build, example
@@ -121,3 +125,17 @@ def test_scores() -> None:
     assert (low, high) == (pytest.approx(0.596, abs=1e-3), pytest.approx(0.982, abs=1e-3))  # Wilson 1927
     assert auroc([3.0, 1.0, 2.0, 2.0], [True, False, True, False]) == pytest.approx(3.5 / 4)
     assert math.isnan(auroc([1.0], [True]))
+
+
+def test_a_remedy_is_carried_out_as_its_author_would() -> None:
+    sick = Blueprint(0, "mlp", 12, 32, "sigmoid")
+    changes = {
+        Edit(EditKind.ACTIVATION, "", detail="gelu"): {"activation": "gelu"},
+        Edit(EditKind.NORM, "", detail="layer_norm"): {"norm": "layer"},
+        Edit(EditKind.SKIP, ""): {"skip": "two"},
+        Edit(EditKind.INIT_GAIN, "", detail="xavier"): {"init": "xavier"},
+    }
+    for edit, change in changes.items():
+        assert carried_out(sick, edit) == replace(sick, **change)
+    assert carried_out(sick, Edit(EditKind.REMOVE, "")) is None
+    assert came_true({"predicted": 2.0, "measured": 2.3}) and not came_true({"predicted": 2.0, "measured": 1.6})
