@@ -2,7 +2,7 @@
 
     python benchmarks/truth.py train [--range 0 600] [--jobs 2]     train and label; goes on where it was broken off
     python benchmarks/truth.py predict [--again]                    what gradlint says of the networks that were trained
-    python benchmarks/truth.py cure [--count 100] [--jobs 2]        carry out the best remedy of sick networks, and train
+    python benchmarks/truth.py cure [--count 100] [--jobs 2]        carry out the best remedy of sick networks
     python benchmarks/truth.py score [--range 0 600]                compare the two; writes docs/truth.md
 
 Outcomes are kept in benchmarks/outcomes/data/, so that scoring does not train anew. What gradlint says belongs to one
@@ -72,7 +72,7 @@ def predict(options: argparse.Namespace) -> None:
 
 
 def heal(options: argparse.Namespace) -> None:
-    """Cure the first so many networks that fail with some optimiser; those without a predicted remedy are passed over."""
+    """Cure the first so many networks that fail with some optimiser; those without a predicted remedy count too."""
     sick = [case for case in _cases() if Label.FAILS in case.labels.values()]
     goals = {identity(*_blueprints(found)): found["goals"] for found in read(SIBLINGS)}
     done = {found["number"] for found in read(CURES)}

@@ -20,7 +20,7 @@ WITHIN = 0.3
 
 
 def cure(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
-    """Apply the best-ranked remedy that a what-if has predicted, measure it, train it. An empty remedy: there is none."""
+    """Apply the best-ranked remedy that a what-if has predicted, measure it, train it. Empty: there is none."""
     torch.manual_seed(0)
     report = gradlint.check_model(build(blueprint, 0), (example(blueprint, BATCH),))
     remedy = best_remedy([remedy for finding in report.findings for remedy in finding.remedies])
