@@ -124,7 +124,8 @@ def test_the_callers_mode_does_not_reach_in(run: Run, inside: Callable[[], Abstr
         assert (found.models, found.findings) == (wanted.models, wanted.findings)
     else:
         assert found.parameters() == wanted.parameters()
-        assert all(figures.gradient_rms for figures in found.parameters().values())
+        fed = {name: figures.gradient_rms for name, figures in found.parameters().items() if name != "0.bias"}
+        assert all(fed.values())  # the batch norm behind it takes out what 0.bias adds: its gradient is zero
 
 
 def test_inputs_without_values_are_given_some_where_shapes_are_what_counts() -> None:
