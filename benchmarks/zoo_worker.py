@@ -122,7 +122,8 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
     except Exception as error:  # operators that know no float64
         print(f"{examined.target.path}: cannot be measured: {error}", file=sys.stderr)
         return []
-    return [name for name in zero if (measured[name] or 0.0) <= rounding(measured)]
+    noise = rounding({name: value for name, value in measured.items() if name not in zero})
+    return [name for name in zero if (measured[name] or 0.0) <= noise]
 
 
 def _few(inputs: Any, most: int = 2) -> Any:
