@@ -49,6 +49,17 @@ class Watch:
         self.handles: list[RemovableHandle] = []
         self._names = names
         self._batch = batch
+        self._inside = 0
+
+    def function(self, cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Around an `autograd.Function`: what happens inside is its own business, no gradient can be watched there."""
+        if runs_through(cls):
+            return apply(*args)
+        self._inside += 1
+        try:
+            return apply(*args)
+        finally:
+            self._inside -= 1
 
     def around(self, module: nn.Module, run: Callable[[], Any], inputs: tuple[Any, ...]) -> Any:
         """Run a module and look at the first floating tensor that it returns, as returned."""
@@ -67,7 +78,7 @@ class Watch:
     def _look(self, call: Call, tensor: torch.Tensor) -> None:
         call.numel = tensor.numel()
         call.activation = norm(tensor)
-        call.gradient = 0.0
+        call.gradient = None if self._inside else 0.0
         if self._batch is not None:
             call.correlation = sample_correlation(tensor.detach(), self._batch)
         if tensor.requires_grad:
@@ -195,7 +206,7 @@ def measure_run(
     with measuring(model, seed, (fed, named)) as names:
         watch = Watch(names, batch)
         try:
-            with module_calls(watch.around):
+            with module_calls(watch.around), autograd_functions(watch.function):
                 result = model(*fed, **named)
             outputs = output_leaves(result)
             arriving = [_Arrival(tensor, watch) for tensor in outputs]

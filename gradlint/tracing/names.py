@@ -133,3 +133,12 @@ def is_inplace(func: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
     if name.startswith("__") and name.endswith("__"):
         return name.startswith("__i") and name[3:-2] in _AUGMENTED
     return name.endswith("_") and not name.endswith("__")
+
+
+STEPS = frozenset(
+    {
+        *("sign", "sgn", "round", "floor", "ceil", "trunc", "heaviside", "floor_divide", "argmax", "topk", "sort"),
+        *("eq", "ne", "lt", "gt", "le", "ge"),
+    }
+)
+"""Operators whose derivative is zero or nothing: an `autograd.Function` around one has a backward of its own making."""

@@ -51,19 +51,27 @@ def module_calls(around: Callable[[nn.Module, Callable[[], Any], tuple[Any, ...]
 
 @contextmanager
 def autograd_functions(apply: Callable[[Any, Callable[..., Any], tuple[Any, ...]], Any]) -> Iterator[None]:
-    """Route every `autograd.Function.apply` through `apply(cls, original, args)`."""
-    original, recorded = torch.autograd.Function.__dict__["apply"], threading.get_ident()
+    """Route every call of an `autograd.Function` through `apply(cls, original, args)`.
+
+    Below `Function.apply`, which models keep as an attribute from their construction on.
+    """
+    recorded = threading.get_ident()
+    below: Any = torch.autograd.function._SingleLevelFunction
+    before = below.__dict__.get("apply")
 
     def patched(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        bound = original.__get__(None, cls)
+        bound = super(below, cls).apply if before is None else before.__get__(None, cls)
         is_seen = threading.get_ident() == recorded and not kwargs
         return apply(cls, bound, args) if is_seen else bound(*args, **kwargs)
 
-    torch.autograd.Function.apply = classmethod(patched)  # type: ignore[method-assign,assignment]
+    below.apply = classmethod(patched)
     try:
         yield
     finally:
-        torch.autograd.Function.apply = original  # type: ignore[method-assign]
+        if before is None:
+            del below.apply
+        else:
+            below.apply = before
 
 
 def _uncheckpointed(*_: Any, **__: Any) -> Generator[None, None, None]:

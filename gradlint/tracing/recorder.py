@@ -112,10 +112,8 @@ class Recorder(TorchFunctionMode):
         op = names.canonical(func)
         if op in _LIKE:
             return self._like(func, args, kwargs)
-        if self._fake and op == "grouped_mm":
-            func = grouped_mm
-        ran = undropped(func, op, args, kwargs)
-        return self.record(op, func, args, kwargs, ran)
+        func = grouped_mm if self._fake and op == "grouped_mm" else func
+        return self.record(op, func, args, kwargs, undropped(func, op, args, kwargs))
 
     def record(self, op: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ran: Any) -> Any:
         """Run `ran` (function, args, kwargs) and write it down as `op` of `args`."""
@@ -266,7 +264,10 @@ class Recorder(TorchFunctionMode):
         return answer
 
     def custom_function(self, cls: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Around `autograd.Function.apply`: one node; re-entrant checkpoints are run through, hooks are no operator."""
+        """Around `autograd.Function.apply`: one node, or of several tensors that learn what happens inside.
+
+        Its backward is then taken for the derivative. Re-entrant checkpoints are run through, hooks are no operator.
+        """
         if runs_through(cls):
             return args[0](*args[2:])
         if hands_through(cls):
@@ -275,13 +276,24 @@ class Recorder(TorchFunctionMode):
             for tensor, node in zip(handed, nodes, strict=True):
                 self.values.bind(tensor, node)
             return handed
-        with torch._C.DisableTorchFunction():  # one node: what happens inside is the function's own business
+        with torch._C.DisableTorchFunction():
             read = list(tensors(args))
+            dependent = [t for t in read if self._depends(t)]
+        first, several = len(self.writer.nodes), sum(t.is_floating_point() for t in dependent) > 1
+        with self.writer.following() if several else torch._C.DisableTorchFunction():
             result = apply(*args)
-            if any(self._depends(t) for t in read) and self._is_new(result, read):
+        with torch._C.DisableTorchFunction():
+            if dependent and self._is_new(result, read) and not (several and self._is_followed(result, first)):
                 self._born(result, read)
                 self._note("custom_function", targets.CustomFunction(cls), (args, {}), result)
-            return result
+        return result
+
+    def _is_followed(self, result: Any, first: int) -> bool:
+        """Whether the operators from the `first` on give the result, and none is a step (a rounding)."""
+        made = dict(list(self.writer.nodes.items())[first:])
+        given = [self.values.find(tensor) for tensor in tensors(result)]
+        known = all(entry is not None and entry.node is not None and entry.node.name in made for entry in given)
+        return known and not any(op.op in names.STEPS for op in made.values())
 
 
 def _is_fake(tensor: torch.Tensor) -> bool:

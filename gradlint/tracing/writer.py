@@ -1,6 +1,7 @@
 """Writes the `torch.fx` graph: one method per kind of node, each with its description attached."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,7 @@ class GraphWriter:
         self.graph = fx.Graph()
         self.nodes: dict[str, OpNode] = {}
         self._constants = 0
+        self._follows = False
 
     def placeholder(self, name: str, value: torch.Tensor) -> fx.Node:
         """An input tensor. What is no number to be drawn (masks, lengths, ids) keeps its value as `meta["example"]`."""
@@ -85,6 +87,20 @@ class GraphWriter:
             scalars = (class_name, *scalars)
         return self._describe(node, op, value, place, inplace=inplace, scalars=scalars)
 
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Inside an `autograd.Function`, where gradients are off: its backward gives them to what it computes."""
+        before, self._follows = self._follows, True
+        try:
+            yield
+        finally:
+            self._follows = before
+
+    def _learns(self, op: str, node: fx.Node, value: torch.Tensor) -> bool:
+        if not self._follows or not value.is_floating_point() or op == "detach":
+            return False
+        return any(self.nodes[name].requires_grad for name in _inputs(node))
+
     def output(self, nodes: Sequence[fx.Node]) -> None:
         """End the graph."""
         self.graph.output(tuple(nodes))
@@ -111,8 +127,8 @@ class GraphWriter:
             module_class=place.module_class,
             location=place.frames[0] if place.frames else None,
             frames=place.frames,
-            grad_enabled=torch.is_grad_enabled(),
-            requires_grad=first is not None and first.requires_grad,
+            grad_enabled=torch.is_grad_enabled() or self._follows,
+            requires_grad=first is not None and (first.requires_grad or self._learns(op, node, first)),
             inplace=inplace,
             origin=place.origin,
             target=target,

@@ -75,6 +75,12 @@ RESHAPED = (
     image("patches as tokens", patches, lambda: dense(16 * WIDTH)),
     image("channels last and back", lambda x: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), point),
     image("channels shuffled", shuffled, point),
+    image("unfolded and folded", lambda x: F.fold(F.relu(F.unfold(x, 2, stride=2) - 0.5), 8, 2, stride=2), point),
+    image(
+        "folded, windows that overlap",
+        lambda x: x.flatten(2),
+        lambda: Chain(nn.Conv1d(WIDTH, 9 * WIDTH, 1), Op(lambda x: F.fold(x, 8, 3, padding=1)), point()),
+    ),
     image("unfolded", lambda x: F.unfold(x, 2, stride=2), lambda: nn.Conv1d(4 * WIDTH, WIDTH, 1)),
     image(
         "unfolded, windows that overlap", lambda x: F.unfold(x, 3, padding=1), lambda: nn.Conv1d(9 * WIDTH, WIDTH, 1)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
@@ -74,10 +75,29 @@ def _signals(call: Call, values: Any) -> list[Signal]:
     return [call.signal(v, dims) for v in values]
 
 
+def _beside_ids(call: Call, values: list[Any]) -> list[Any] | None:
+    """Numbers that are not known (where a maximum lies) beside signals that learn: of their size, but no gradient.
+
+    None where nothing learns: what is joined is as unknown as its parts.
+    """
+    if not any(isinstance(v, Ids) for v in values):
+        return values
+    known = next((v for v in values if isinstance(v, Signal) and v.x.requires_grad), None)
+    if known is None or not call.op.requires_grad:
+        return None
+    reason = "some of what it joins is computed from ids whose values are not known"
+    call.run.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
+    dims = known.dims
+    return [
+        known.with_x(known.value, shape=v.shape, dims=resized(dims, v.shape)) if isinstance(v, Ids) else v
+        for v in values
+    ]
+
+
 def cat(call: Call) -> Any:
     """cat, concat, hstack, vstack along one dim."""
-    values = [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)]
-    if any(isinstance(v, Ids) for v in values):
+    values = _beside_ids(call, [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)])
+    if values is None:
         return Ids(call.shape)
     axis = int(call.arg(1, "dim", call.kwargs.get("axis", 0))) % len(call.shape)
     signals = [signal for signal in _signals(call, values) if signal.shape[axis]]
@@ -107,8 +127,8 @@ def _in_parts(signals: list[Signal], sizes: list[int], shape: tuple[int, ...], d
 
 def stack(call: Call) -> Any:
     """A new dim: units where it is the last, else positions."""
-    values = list(call.args[0])
-    if any(isinstance(v, Ids) for v in values):
+    values = _beside_ids(call, list(call.args[0]))
+    if values is None:
         return Ids(call.shape)
     signals = _signals(call, values)
     axis = int(call.arg(1, "dim", 0)) % len(call.shape)

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import torch
+
 from gradlint.propagation import dims as D
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, Transfer
@@ -115,13 +117,45 @@ def _gathered_back(m: P.Moments, samples: int, positions: int, units: int) -> P.
 
 
 def windows(call: Call) -> Signal:
-    """`unfold` (im2col): the taps of each window become units; an element goes to every window that holds it."""
+    """`unfold` (im2col): the taps of each window stand beside its units; an element goes to every window that holds it.
+
+    Windows that lie side by side only rearrange: their taps stay positions. Where they overlap, taps count as units.
+    """
     signal = call.signal(call.args[0])
     signal = as_units(signal, (1,), D.image_dims(signal.shape), call)
+    channels, columns, places = signal.shape[1], *call.shape[-2:]
     copies = math.prod(call.shape) / max(1, math.prod(signal.shape))
-    dims = (signal.dims[0], dim(call.shape[1], Role.UNIT), dim(call.shape[2], Role.POSITION))
+    units = dim(columns, Role.UNIT)
+    if _side_by_side(call, 1):
+        units = (*dim(channels, Role.UNIT), *dim(columns // channels, Role.POSITION))
+    dims = (signal.dims[0], units, dim(places, Role.POSITION))
+    if copies == 1:
+        return rearranged(signal, dims, call.shape)
     x = emit(signal.value, (signal.x, mapped(lambda m: m.times(copies), "windows", call.key)))
     return Signal(x, call.shape, dims)
+
+
+def unwindow(call: Call) -> Signal:
+    """`fold` (col2im): each place gets the sum over the windows that hold it; every element goes to one place."""
+    signal = call.signal(call.args[0])
+    reading = (dim(signal.shape[0], Role.SAMPLE), dim(signal.shape[1], Role.UNIT), dim(signal.shape[2], Role.POSITION))
+    signal = as_units(signal, (1,), reading, call)
+    dims = D.image_dims(call.shape)
+    taps, places = signal.shape[1] // call.shape[1], signal.shape[2]
+    held = call.node.target(torch.ones(1, taps, places), *call.args[1:], **call.kwargs)  # type: ignore[operator]
+    copies, landed = float(held.mean()), float(held.sum()) / (taps * places)
+    if copies == 1:
+        return Signal(signal.x, call.shape, dims)
+    mean = signal.value.mean(1, keepdim=True)
+    y = (signal.value - mean) * math.sqrt(copies) + mean * copies
+    return Signal(emit(y, (signal.x, lambda g, scale: g * math.sqrt(landed))), call.shape, dims)
+
+
+def _side_by_side(call: Call, at: int) -> bool:
+    """Whether windows neither overlap nor leave gaps: their stride is their extent (arguments from `at` on)."""
+    kernel, dilation, padding, stride = (call.args[at + i] if len(call.args) > at + i else None for i in range(4))
+    pairs = [[v] * 2 if isinstance(v, int) else list(v or ()) for v in (kernel, dilation, padding, stride)]
+    return pairs[0] == pairs[3] and pairs[1] in ([], [1, 1]) and not any(pairs[2])
 
 
 def keep(call: Call) -> Any:
@@ -150,6 +184,7 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split(), permute),
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),
     "im2col": windows,
+    "col2im": unwindow,
     **dict.fromkeys("roll flip fliplr flipud rot90".split(), keep),
     **dict.fromkeys("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle".split(), shuffle),
     "unpack": unpack,

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, NoRuleError, Transfer
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, dim, image_dims
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit
@@ -166,7 +166,7 @@ def adaptive_max_pool(axes: int) -> Transfer:
 
 
 def _with_indices(call: Call, result: Signal) -> Any:
-    return (result, None) if isinstance(call.node.meta.get("val"), tuple | list) else result
+    return (result, Ids(call.shape)) if isinstance(call.node.meta.get("val"), tuple | list) else result
 
 
 def _maximum(call: Call, signal: Signal, window: int, axes: int) -> Signal:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, NoRuleError, Transfer
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit, modes
@@ -207,7 +207,7 @@ def extreme(call: Call) -> Any:
     x = _largest_unit(x, count(gone, Role.UNIT) * count(gone, Role.KEY), evenly=call.op.op in ("amax", "amin"))
     result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape))
     meta = call.node.meta.get("val")
-    return (result, None) if isinstance(meta, tuple | list) else result
+    return (result, Ids(call.shape)) if isinstance(meta, tuple | list) else result
 
 
 def _largest_unit(x: Tensor, n: int, *, evenly: bool) -> Tensor:
