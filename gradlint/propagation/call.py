@@ -84,6 +84,24 @@ class Call:
         return self.run.as_signal(value, dims, self.key)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedCall(Call):
+    """Part of a call (one gate, one kind of position): randomness and a result shape of its own."""
+
+    name: str = ""
+    extent: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Seed of this part's randomness."""
+        return self.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of this part of the result."""
+        return self.extent
+
+
 Transfer = Callable[[Call], Any]
 
 

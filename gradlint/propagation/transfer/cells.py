@@ -1,13 +1,13 @@
 """One step of a recurrence (`RNNCell`, `LSTMCell`, `GRUCell`): its own linear maps and gates, put together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gradlint.propagation.call import Call, NoRuleError, Transfer
+from gradlint.propagation.call import Call, NamedCall, NoRuleError, Transfer
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.contraction import dense
 from gradlint.propagation.weights import Weight
@@ -39,26 +39,8 @@ def _project(call: Call, operand: Any, weight: Any, bias: Any, name: str) -> Sig
     """A linear map with randomness of its own (several stand in one node)."""
     signal = call.signal(operand)
     shape = (*signal.shape[:-1], weight.shape[0])
-    node = _Named(call.node, call.op, call.args, call.kwargs, call.run, f"{call.key}.{name}", shape)
+    node = NamedCall(call.node, call.op, call.args, call.kwargs, call.run, f"{call.key}.{name}", shape)
     return dense(node, signal, weight, bias, transposed=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Named(Call):
-    """The same call under another key and with the shape of one gate."""
-
-    name: str = ""
-    extent: tuple[int, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Seed of this gate's randomness."""
-        return self.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the gate's pre-activation."""
-        return self.extent
 
 
 def simple(activation: Callable[[Tensor], Tensor]) -> Transfer:

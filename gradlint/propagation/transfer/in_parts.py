@@ -3,7 +3,7 @@
 What an operator would do across kinds, and is not known here, is done on the mixture of them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Transfer
+from gradlint.propagation.call import Call, NamedCall, Transfer
 from gradlint.propagation.dims import Dims
 from gradlint.propagation.parts import Parts, narrowed, narrowed_shape, place
 from gradlint.propagation.sharing import fork
@@ -38,24 +38,6 @@ LAYOUT = frozenset(
 
 PICKS = frozenset("getitem select narrow chunk split unbind tensor_split".split())
 """Operators that take part of a dim."""
-
-
-@dataclass(frozen=True, slots=True)
-class _PartCall(Call):
-    """The same call on one kind of position."""
-
-    name: str = ""
-    extent: tuple[int, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """Seed of this part's randomness."""
-        return self.name
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of this part of the result."""
-        return self.extent
 
 
 def in_parts(call: Call, rule: Transfer) -> Any:
@@ -116,7 +98,7 @@ def _part(call: Call, lead: Parts, k: int, shape: tuple[int, ...]) -> Call:
     for weight in _leaves(call):
         if isinstance(weight, Weight):  # it acts once for each kind
             call.run.repeats.reads.setdefault(weight.name, len(lead.sizes))
-    return _PartCall(call.node, call.op, args, kwargs, call.run, f"{call.key}.part{k}", shape)
+    return NamedCall(call.node, call.op, args, kwargs, call.run, f"{call.key}.part{k}", shape)
 
 
 def _shared_axis(value: Any, lead: Parts) -> int | None:
@@ -175,22 +157,22 @@ def _picked(call: Call, rule: Transfer, lead: Parts) -> Any:
         chosen = range(chosen, chosen + 1)
     if chosen.step != 1 or not len(chosen):
         return None
-    found: list[tuple[Parts, int, slice]] = []
+    found: list[tuple[int, slice]] = []
     start = 0
     for k, n in enumerate(lead.sizes):
         first, stop = max(chosen.start - start, 0), min(chosen.stop - start, n)
         if first < stop:
-            found.append((lead, k, slice(first, stop)))
+            found.append((k, slice(first, stop)))
         start += n
     if len(found) == 1:
-        _, k, where = found[0]
+        k, where = found[0]
         local = where.start if isinstance(index, int) else where
         return rule(_reading(call, lead.signals[k], along, local, call.shape))
-    sizes = tuple(w.stop - w.start for _, _, w in found)
+    sizes = tuple(w.stop - w.start for _, w in found)
     dims = rule(replace(call, args=(_stand_in(lead), *call.args[1:]))).dims
     signals = [
         rule(_reading(call, lead.signals[k], along, w, narrowed_shape(dims, call.shape, sum(sizes), n)))
-        for (_, k, w), n in zip(found, sizes, strict=True)
+        for (k, w), n in zip(found, sizes, strict=True)
     ]
     return Parts.of(signals, sizes, call.shape, dims)
 
@@ -225,7 +207,7 @@ def _reading(call: Call, signal: Signal, along: int, index: Any, shape: tuple[in
         args = (signal, along, index)
     else:
         args = (signal, along, index.start, index.stop - index.start)
-    return _PartCall(call.node, call.op, args, {}, call.run, f"{call.key}.picked{index}", shape)
+    return NamedCall(call.node, call.op, args, {}, call.run, f"{call.key}.picked{index}", shape)
 
 
 def _across(call: Call, rule: Transfer, lead: Parts) -> Any:
@@ -256,7 +238,7 @@ def _attention(call: Call, rule: Transfer, lead: Parts) -> Any:
     for k, n in enumerate(query.sizes):
         shape = narrowed_shape(dims, call.shape, query.count, n)
         args = (query.signals[k], keys[k], values[k], *rest)
-        part = _PartCall(call.node, call.op, args, call.kwargs, call.run, f"{call.key}.part{k}", shape)
+        part = NamedCall(call.node, call.op, args, call.kwargs, call.run, f"{call.key}.part{k}", shape)
         signals.append(rule(part))
     return Parts.of(signals, query.sizes, call.shape, dims)
 
