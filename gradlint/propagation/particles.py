@@ -18,6 +18,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ R = 4
 BLOCKS = 4
 S = 2048
 DTYPE = torch.float64
+
+Entry = TypeVar("Entry", float, Tensor)
 
 HADAMARD = 0.5 * torch.tensor(
     [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]],  # common, sample, position, both
@@ -249,15 +252,20 @@ def _reshaped(x: Tensor, target: Moments, current: Moments) -> tuple[Tensor, lis
 def batch_eigenvalues(m: Moments, samples: int, positions: int) -> tuple[float, float, float, float]:
     """Eigenvalues of the covariance over all samples and positions of a batch: common, position contrasts, sample
     contrasts, both."""
-    b, p = samples - 1, positions - 1
-    values = (
-        m.q + p * m.p + b * m.s + b * p * m.o,
-        m.q - m.p + b * (m.s - m.o),
-        m.q - m.s + p * (m.p - m.o),
-        m.q - m.p - m.s + m.o,
-    )
+    values = over_batch(m.q, m.p, m.s, m.o, samples, positions)
     common, position, sample, both = (not_by_chance(v, m.q, samples * positions) for v in values)
     return common, position, sample, both
+
+
+def over_batch(q: Entry, p: Entry, s: Entry, o: Entry, samples: int, positions: int) -> tuple[Entry, ...]:
+    """The same as they come, chance included, of one covariance or of a tensor of them."""
+    b, n = samples - 1, positions - 1
+    return (q + n * p + b * s + b * n * o, q - p + b * (s - o), q - s + n * (p - o), q - p - s + o)
+
+
+def freedoms(samples: int, positions: int) -> tuple[int, int, int, int]:
+    """How often each of the `batch_eigenvalues` occurs."""
+    return 1, positions - 1, samples - 1, (samples - 1) * (positions - 1)
 
 
 def not_by_chance(eigenvalue: float, q: float, n: int = 1) -> float:

@@ -119,7 +119,9 @@ class Repeats:
     def leaf(self, name: Hashable, make: Callable[[], Tensor]) -> tuple[Tensor, bool]:
         """Particles of a parameter that acts elementwise, the same at every call; and whether they are new."""
         new = name not in self._leaves
-        return self._leaves.setdefault(name, make()) if new else self._leaves[name], new
+        if new:
+            self._leaves[name] = make()
+        return self._leaves[name], new
 
     def settle(self, learn: Callable[[Weight, float], None]) -> None:
         """Hand on each matrix' gradient (RMS per element), all calls together."""
@@ -151,8 +153,8 @@ def _energy(uses: _Uses, extent: Extent) -> float:
     else:
         x = torch.zeros_like(g)
         x[0] = samples * places
-    freedom = (1, places - 1, samples - 1, (samples - 1) * (places - 1))
-    return heads * sum(n * float((a * b).sum()) for n, a, b in zip(freedom, g, x, strict=True))
+    each = zip(P.freedoms(samples, places), g, x, strict=True)
+    return heads * sum(n * float((a * b).sum()) for n, a, b in each)
 
 
 def _eigenvalues(calls: list[_Seen], samples: int, places: int) -> Tensor:
@@ -162,15 +164,7 @@ def _eigenvalues(calls: list[_Seen], samples: int, places: int) -> Tensor:
     pairs = (seen @ seen.transpose(1, 2)).to(P.DTYPE) / seen.shape[2]
     a, b, c, d = (pairs * size * size[:, None]).unbind(0)
     q, p, s, o = (a + b + c + d) / 4, (a + b - c - d) / 4, (a - b + c - d) / 4, (a - b - c + d) / 4
-    more, other = samples - 1, places - 1
-    found = torch.stack(
-        [
-            q + other * p + more * s + more * other * o,
-            q - p + more * (s - o),
-            q - s + other * (p - o),
-            q - p - s + o,
-        ]
-    )
+    found = torch.stack(P.over_batch(q, p, s, o, samples, places))
     own = torch.stack([v.diagonal() for v in (q, p, s, o)], 1).tolist()
     exact = [P.batch_eigenvalues(P.Moments(*m), samples, places) for m in own]
     found.diagonal(dim1=1, dim2=2).copy_(torch.tensor(exact, dtype=P.DTYPE).T)

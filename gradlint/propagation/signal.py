@@ -138,8 +138,7 @@ def mapped(change: Callable[[P.Moments], P.Moments], *key: object) -> Back:
 def modes(m: P.Moments, *key: object) -> Tensor:
     """`[R, 1]` one number per replica whose mean square is exactly m.q, along the eigen-directions of `m`."""
     flips = (torch.randint(0, 2, (P.R,), generator=P.generator("modes", *key)) * 2 - 1).to(P.DTYPE)
-    diagonal = torch.tensor([max(v, 0.0) ** 0.5 for v in m.eigenvalues()], dtype=P.DTYPE)
-    return (P.HADAMARD.T @ (diagonal * flips))[:, None]
+    return P.along_directions(m, flips[:, None])
 
 
 def swap_units_and_positions(signal: Signal, *key: object) -> Signal:

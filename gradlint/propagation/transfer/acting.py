@@ -99,7 +99,7 @@ def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:
     return heads * sum(
         freedom * a * b
         for freedom, a, b in zip(
-            (1, places - 1, batch - 1, (batch - 1) * (places - 1)),
+            P.freedoms(batch, places),
             P.batch_eigenvalues(g, batch, places),
             P.batch_eigenvalues(x, batch, places),
             strict=True,
