@@ -10,16 +10,13 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError
 from gradlint.propagation.parts import Parts
 from gradlint.propagation.signal import Signal
-from gradlint.propagation.weights import LAYOUT, Weight
+from gradlint.propagation.weights import LAYOUT, TURNING, Weight
 
 if TYPE_CHECKING:
     from gradlint.propagation.engine import Propagation
 
 DRAWN_AT_MOST = 1 << 24
 """Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
-
-TURNING = frozenset("t T mT H mH adjoint transpose swapaxes swapdims permute movedim moveaxis".split())
-"""Those of the operators in `LAYOUT` that turn a matrix."""
 
 
 def is_abstract(value: Any) -> bool:

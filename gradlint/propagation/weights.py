@@ -147,3 +147,6 @@ LAYOUT = frozenset(
     "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
 )
 """Operators that only rearrange elements: a law survives them."""
+
+TURNING = frozenset("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split())
+"""Operators that exchange dims: those that turn a matrix."""

@@ -5,7 +5,7 @@ Lee et al. 2018). Backward by energy: g_x = g_y·‖W‖²_F·(valid taps)/(inpu
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -206,14 +206,13 @@ def dense(call: Call, operand: object, weight: object, bias: object, *, transpos
     real = None if weight.values is None else (weight.values.T if transposed else weight.values)
     turned = weight.turned != transposed
     acting = call.run.repeats.real(weight) if inside == 1 else None
-    matrix = rows(weight, real, out, fan_in, call.run.repeats.key(weight, call.key, turned=turned))
     if acting is not None:
-        matrix = replace(matrix, index=acting.index)
-        y = act_really(call, signal, weight, acting, dims, turned=turned)
+        y, index = act_really(call, signal, weight, acting, dims, turned=turned), acting.index
     else:
-        y = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside, turned=turned)
+        matrix = rows(weight, real, out, fan_in, call.run.repeats.key(weight, call.key, turned=turned))
+        y, index = project(call, signal, weight, matrix, dims, Taps(), fan_in, inside, turned=turned), matrix.index
     y = y.with_x(y.x, shape=call.shape, dims=dims[: len(call.shape)])
-    return add_bias(call, y, bias, matrix.index)
+    return add_bias(call, y, bias, index)
 
 
 def known_matrix(value: object) -> Weight:

@@ -12,6 +12,7 @@ from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit, mapped
 from gradlint.propagation.transfer.contraction import as_units
+from gradlint.propagation.weights import TURNING
 
 
 def floating(call: Call) -> Signal | None:
@@ -181,7 +182,7 @@ RULES: dict[str, Transfer] = {
         "view reshape flatten unflatten squeeze unsqueeze _unsafe_view reshape_as view_as ravel resize_as".split(),
         reshape,
     ),
-    **dict.fromkeys("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split(), permute),
+    **dict.fromkeys(TURNING, permute),
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),
     "im2col": windows,
     "col2im": unwindow,
