@@ -141,23 +141,23 @@ def _pooled(values: Sequence[float | None], sizes: Sequence[int]) -> float | Non
     return math.hypot(*(v * math.sqrt(n) for v, n in zip(known, sizes, strict=True))) / math.sqrt(sum(sizes))
 
 
-def _constants(run: Propagation) -> dict[str, NodeFlow]:
+def _constants(run: Propagation, wanted: set[str]) -> dict[str, NodeFlow]:
     """What was computed as it stands, from ids or from nothing (tables of positions): no gradient arrives there."""
     return {
         node.name: NodeFlow(node.name, P.rms(value.detach()), 0.0)
         for node, value in run.environment.items()
-        if isinstance(value, Tensor) and value.is_floating_point()
+        if node.name in wanted and isinstance(value, Tensor) and value.is_floating_point()
     }
 
 
 def _modules(run: Propagation, nodes: dict[str, NodeFlow], output: float | None) -> dict[str, ModuleFlow]:
     flows: dict[str, ModuleFlow] = {}
     by_module: dict[str, list[str]] = {}
-    constants = _constants(run)
     ops = run.graph.view.nodes
     for call in run.graph.view.calls:
         if call.output is not None:
             by_module.setdefault(call.module, []).append(call.output)
+    constants = _constants(run, {o for outputs in by_module.values() for o in outputs}.difference(nodes))
     for path, outputs in by_module.items():
         seen = [nodes[o] if o in nodes else constants[o] for o in outputs if o in nodes or o in constants]
         if not seen:

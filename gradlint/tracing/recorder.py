@@ -290,7 +290,7 @@ class Recorder(TorchFunctionMode):
 
     def _is_followed(self, result: Any, first: int) -> bool:
         """Whether the operators from the `first` on give the result, and none is a step (a rounding)."""
-        made = dict(list(self.writer.nodes.items())[first:])
+        made = self.writer.since(first)
         given = [self.values.find(tensor) for tensor in tensors(result)]
         known = all(entry is not None and entry.node is not None and entry.node.name in made for entry in given)
         return known and not any(op.op in names.STEPS for op in made.values())

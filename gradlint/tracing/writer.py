@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -95,6 +96,10 @@ class GraphWriter:
             yield
         finally:
             self._follows = before
+
+    def since(self, first: int) -> dict[str, OpNode]:
+        """The nodes from the `first` on, without a look at those before."""
+        return dict(islice(reversed(self.nodes.items()), len(self.nodes) - first))
 
     def _learns(self, op: str, node: fx.Node, value: torch.Tensor) -> bool:
         if not self._follows or not value.is_floating_point() or op == "detach":

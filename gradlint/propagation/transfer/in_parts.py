@@ -147,8 +147,8 @@ def _by_layout(call: Call, rule: Transfer, lead: Parts) -> Parts | None:
 
 def _picked(call: Call, rule: Transfer, lead: Parts) -> Any:
     """Some of the positions, or part of another dim."""
-    along, index = _index(call, lead)
-    if along is None:
+    index, along = _index(call, lead), lead.axis
+    if index is None:
         return None
     if index == ALL:
         return _across(call, rule, lead)
@@ -180,22 +180,22 @@ def _picked(call: Call, rule: Transfer, lead: Parts) -> Any:
 ALL = slice(None)
 
 
-def _index(call: Call, lead: Parts) -> tuple[int | None, Any]:
-    """The place of the index that picks positions (None: not understood), and that index (`ALL`: all of them)."""
+def _index(call: Call, lead: Parts) -> int | slice | None:
+    """What picks positions (`ALL`: another dim is picked from); None where that is not understood."""
     if lead.shape[lead.axis] != lead.count:
-        return None, None
+        return None
     if call.op.op == "getitem":
         given = call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
         if any(not isinstance(i, int | slice) for i in given):
-            return None, None
-        return lead.axis, given[lead.axis] if len(given) > lead.axis else ALL
+            return None
+        return given[lead.axis] if len(given) > lead.axis else ALL
     axis = call.arg(2 if call.op.op in ("chunk", "split", "tensor_split") else 1, "dim", 0)
-    if not isinstance(axis, int) or axis % len(lead.shape) != lead.axis:
-        return (None, None) if not isinstance(axis, int) else (lead.axis, ALL)
-    if call.op.op not in ("select", "narrow"):
-        return None, None
+    if isinstance(axis, int) and axis % len(lead.shape) != lead.axis:
+        return ALL
+    if not isinstance(axis, int) or call.op.op not in ("select", "narrow"):
+        return None
     start = int(call.arg(2, "index", call.kwargs.get("start", 0)))
-    return lead.axis, start if call.op.op == "select" else slice(start, start + int(call.arg(3, "length")))
+    return start if call.op.op == "select" else slice(start, start + int(call.arg(3, "length")))
 
 
 def _reading(call: Call, signal: Signal, along: int, index: Any, shape: tuple[int, ...]) -> Call:
