@@ -1,7 +1,7 @@
 """gradlint: predicts where the gradients of a PyTorch model will starve or explode, before you train.
 
-`check` looks at files, in a process of its own; `check_model`, `flow`, `what_if` and `measure` look at a live
-`nn.Module`, in this process, and leave it exactly as they found it. They look at one model at a time: calls from
+`check` looks at files, in a process of its own; `check_model`, `flow`, `what_if`, `tangents` and `measure` look at a
+live `nn.Module`, in this process, and leave it exactly as they found it. They look at one model at a time: calls from
 several threads wait for each other, since a recorded forward pass borrows `nn.Module.__call__` and torch's modes from
 the whole process. Do not train in another thread meanwhile.
 """

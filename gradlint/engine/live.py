@@ -3,9 +3,9 @@
 One thread at a time: a second one waits until the first is done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradlint import registry
 from gradlint.config import Config, from_options
@@ -22,8 +22,10 @@ from gradlint.engine.given import fed_with
 if TYPE_CHECKING:
     from torch import nn
 
-    from gradlint.building.built import BuiltModel
+    from gradlint.building.built import BuiltModel, ParameterValues
     from gradlint.tracing import ModelGraph
+
+Found = TypeVar("Found")
 
 
 @alone
@@ -78,11 +80,8 @@ def flow(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] |
         TypeError: keyword arguments whose names are no strings.
     """
     from gradlint import propagation
-    from gradlint.worker.stages import stage
 
-    target, built, graph = _traced(model, example_inputs, kwargs)
-    with stage("propagate", target, _quiet):
-        return propagation.propagate(graph, built.values)
+    return _predicted(model, example_inputs, kwargs, propagation.propagate)
 
 
 @alone
@@ -104,11 +103,8 @@ def what_if(
         AnalysisError: the model does not run on these inputs.
     """
     from gradlint import propagation
-    from gradlint.worker.stages import stage
 
-    target, built, graph = _traced(model, example_inputs, kwargs)
-    with stage("propagate", target, _quiet):
-        return propagation.what_if(graph, built.values, edit)
+    return _predicted(model, example_inputs, kwargs, lambda graph, values: propagation.what_if(graph, values, edit))
 
 
 @alone
@@ -127,17 +123,20 @@ def tangents(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, An
         AnalysisError: the model does not run on these inputs.
     """
     from gradlint import propagation
-    from gradlint.worker.stages import stage
 
-    target, built, graph = _traced(model, example_inputs, kwargs)
-    with stage("propagate", target, _quiet):
-        return propagation.tangents(graph, built.values, propagation.propagate(graph, built.values))
+    def predict(graph: "ModelGraph", values: "Mapping[str, ParameterValues]") -> Tangents | None:
+        return propagation.tangents(graph, values, propagation.propagate(graph, values))
+
+    return _predicted(model, example_inputs, kwargs, predict)
 
 
-def _traced(
-    model: "nn.Module", example_inputs: Any, kwargs: Mapping[str, Any] | None
-) -> "tuple[Target, BuiltModel, ModelGraph]":
-    """The model as a target, as the pipeline takes it, and its graph."""
+def _predicted(
+    model: "nn.Module",
+    example_inputs: Any,
+    kwargs: Mapping[str, Any] | None,
+    predict: "Callable[[ModelGraph, Mapping[str, ParameterValues]], Found]",
+) -> Found:
+    """Take the model in as the pipeline does, record its graph, and predict something of it."""
     from gradlint import tracing
     from gradlint.worker import analysis
     from gradlint.worker.stages import stage
@@ -149,7 +148,8 @@ def _traced(
     with stage("trace", target, _quiet):
         graph = tracing.trace(built, fed)
         analysis.require_outputs(graph)
-    return target, built, graph
+    with stage("propagate", target, _quiet):
+        return predict(graph, built.values)
 
 
 @alone
