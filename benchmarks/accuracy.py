@@ -20,13 +20,12 @@ import accuracy_zoo
 import torch
 from accuracy_models import ROWS, Case, Row
 from accuracy_report import judge, libraries, operators
-from common import ROOT, save, table
-from scoring import Comparison, Score, compare, in_double, pooled
+from common import ROOT, is_wanted, save, table, write_between
+from scoring import Comparison, Score, compare, measurement, pooled, unknown_operators
 from zoo_catalogue import LIBRARIES
 
 import gradlint
 from gradlint.core.flow import Flow
-from gradlint.probe import measure
 
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 MARKS = ("<!-- table: benchmarks/accuracy.py -->", "<!-- end of table -->")
@@ -67,7 +66,7 @@ def main() -> int:
         if not options.no_write and not options.zoo and not options.only:
             accuracy_document.write(judged)
         return 0
-    rows = [row for row in ROWS if not options.only or any(word.lower() in row.name.lower() for word in options.only)]
+    rows = [row for row in ROWS if is_wanted(row.name, options.only)]
     outcomes = []
     for row in rows:
         outcome = examine(row, options.seeds)
@@ -88,15 +87,15 @@ def examine(row: Row, seeds: int) -> Outcome:
     unknown: dict[str, None] = {}
     seconds = [0.0, 0.0]
     for case in row.cases:
-        predicted: list[Flow] = []
-        measured: list[Flow] = []
+        predictions: list[Flow] = []
+        measurements: list[Flow] = []
         for seed in range(seeds):
-            prediction, measurement, spent = _pair(case, seed)
-            predicted.append(prediction)
-            measured.append(measurement)
-            unknown |= dict.fromkeys(f"{u.op} {u.reason}".strip() for u in prediction.unknown)
+            prediction, found, spent = _pair(case, seed)
+            predictions.append(prediction)
+            measurements.append(found)
+            unknown |= dict.fromkeys(unknown_operators(prediction))
             seconds = [total + part for total, part in zip(seconds, spent, strict=True)]
-        comparisons.append(compare(predicted, measured))
+        comparisons.append(compare(predictions, measurements))
     runs = seeds * len(row.cases)
     return Outcome(row, pooled(comparisons), tuple(unknown), (seconds[0] / runs, seconds[1] / runs))
 
@@ -108,18 +107,14 @@ def _pair(case: Case, seed: int) -> tuple[Flow, Flow, tuple[float, float]]:
     start = time.process_time()
     predicted = gradlint.flow(model, inputs)
     middle = time.process_time()
-    exact = in_double(inputs)
-    args, kwargs = ((), exact) if isinstance(exact, dict) else (exact, {})
-    measured = measure(model.double(), args, kwargs, seed=seed)  # each with cotangents of its own
-    return predicted, measured, (middle - start, time.process_time() - middle)
+    found = measurement(model, inputs, seed)
+    return predicted, found, (middle - start, time.process_time() - middle)
 
 
 def write(text: str, seeds: int) -> None:
     """Put the table into docs/accuracy.md, between its marks."""
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
     note = f"Geometric mean of {seeds} initialisations, torch {torch.__version__}."
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n\n{note}\n\n{text}\n{MARKS[1]}{after}", encoding="utf-8")
+    write_between(DOCUMENT, MARKS, f"{note}\n\n{text}")
 
 
 def _cells(outcome: Outcome) -> list[str]:

@@ -7,7 +7,7 @@ import accuracy_plots
 import torch
 from accuracy_report import Judged, libraries, models, operators
 from accuracy_store import Record
-from common import ROOT
+from common import ROOT, write_between
 
 DOCUMENT = ROOT / "docs" / "accuracy.md"
 IMAGES = ROOT / "docs" / "images"
@@ -18,9 +18,7 @@ def write(judged: Sequence[Judged]) -> None:
     """Replace what stands between the marks, and the plots."""
     accuracy_plots.scatter(judged, IMAGES / "accuracy-scatter.svg")
     accuracy_plots.operators(judged, IMAGES / "accuracy-operators.svg")
-    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    DOCUMENT.write_text(f"{before}{MARKS[0]}\n\n{text(judged)}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    write_between(DOCUMENT, MARKS, f"{text(judged)}\n")
 
 
 def text(judged: Sequence[Judged]) -> str:

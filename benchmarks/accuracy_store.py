@@ -6,13 +6,11 @@ initialisations repeat a measurement.
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from common import RESULTS
-from scoring import ROUNDING, SINGLE, Comparison, Figures, Score, score
+from scoring import ROUNDING, SINGLE, Comparison, Figures, Score, activations, gradients, parameters, score
 
 from gradlint.core.flow import Flow
 
@@ -81,24 +79,10 @@ def load(library: str, name: str) -> Record:
 
 def figures(flow: Flow) -> dict[str, dict[str, float | None]]:
     """The figures of a flow that are compared."""
-    modules = flow.modules().items()
-    return {
-        "activations": {name: _short(module.activation_rms) for name, module in modules},
-        "gradients": {name: _short(module.gradient_rms) for name, module in modules},
-        "parameters": {name: _short(parameter.gradient_rms) for name, parameter in flow.parameters().items()},
-    }
+    kinds = {"activations": activations(flow), "gradients": gradients(flow), "parameters": parameters(flow)}
+    return {kind: {name: _short(value) for name, value in found.items()} for kind, found in kinds.items()}
 
 
 def _short(value: float | None) -> float | None:
     """Five digits are a thousand times finer than the figures that are drawn from it."""
     return None if value is None or math.isnan(value) else float(f"{value:.5g}")
-
-
-def unknown_operators(flows: Sequence[Flow]) -> list[str]:
-    """Operators without a rule, each once."""
-    return list(dict.fromkeys(f"{u.op} {u.reason}".strip() for flow in flows for u in flow.unknown))
-
-
-def as_dict(record: Record) -> dict[str, Any]:
-    """Plain values."""
-    return asdict(record)

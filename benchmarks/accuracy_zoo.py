@@ -13,17 +13,16 @@ import signal
 import time
 import traceback
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from accuracy_models import Case, Inputs
-from accuracy_store import Record, figures, load, unknown_operators
-from scoring import in_double
+from accuracy_store import Record, figures, load
+from common import is_wanted
+from scoring import measurement, unknown_operators
 from torch import nn
 from zoo_catalogue import LIBRARIES, cases, prepare
 
 import gradlint
-from gradlint.probe import measure
 
 MEMORY = 12 * 2**30
 """Bytes of address space beyond which a model fails."""
@@ -33,7 +32,7 @@ def run(libraries: Sequence[str], options: argparse.Namespace) -> list[Record]:
     """Complete the records of all models of these libraries."""
     chosen = libraries or list(LIBRARIES)
     prepare(chosen)
-    todo = [(library, case) for library in chosen for case in cases(library) if _wanted(case.name, options.only)]
+    todo = [(library, case) for library in chosen for case in cases(library) if is_wanted(case.name, options.only)]
     records = []
     for number, (library, case) in enumerate(todo, 1):
         record = load(library, case.name)
@@ -85,7 +84,7 @@ def examine(record: Record, case: Case, seeds: int) -> None:
         predicted = gradlint.flow(model, inputs)
         record.seconds[0] += time.process_time() - start
         record.predicted.append(figures(predicted))
-        record.unknown = record.unknown or unknown_operators([predicted])
+        record.unknown = record.unknown or unknown_operators(predicted)
         record.save()
 
 
@@ -108,11 +107,9 @@ def _measured(record: Record, case: Case, seed: int) -> dict[str, dict[str, floa
 def _measure(
     record: Record, model: nn.Module, inputs: Inputs, seed: int, *, double: bool
 ) -> dict[str, dict[str, float | None]]:
-    given: Any = in_double(inputs) if double else inputs
-    args, kwargs = ((), given) if isinstance(given, dict) else (given, {})
     handles = [] if record.measured else _watch(record, model)
     start = time.process_time()
-    found = measure(model.double() if double else model, args, kwargs, seed=seed)  # each with cotangents of its own
+    found = measurement(model, inputs, seed, double=double)
     record.seconds[1] += time.process_time() - start
     for handle in handles:
         handle.remove()
@@ -135,10 +132,6 @@ def _watch(record: Record, model: nn.Module) -> list[torch.utils.hooks.Removable
 def _reset(record: Record, again: bool) -> None:
     if again:
         record.predicted, record.unknown, record.failed, record.seconds[0] = [], [], "", 0.0
-
-
-def _wanted(name: str, words: Sequence[str]) -> bool:
-    return not words or any(word.lower() in name.lower() for word in words)
 
 
 def describe(record: Record) -> str:

@@ -118,6 +118,18 @@ def save(name: str, data: Mapping[str, Any]) -> Path:
     return path
 
 
+def write_between(document: Path, marks: tuple[str, str], text: str) -> None:
+    """Put tables into a document, between its two marks."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    document.write_text(f"{before}{marks[0]}\n\n{text}\n{marks[1]}{after}", encoding="utf-8")
+
+
+def is_wanted(name: str, words: Sequence[str]) -> bool:
+    """Whether a name holds one of the words asked for (none: all are)."""
+    return not words or any(word.lower() in name.lower() for word in words)
+
+
 def import_torchvision() -> Any:
     """`torchvision`, also where its compiled operators do not load: their signatures are all that its import needs."""
     import torch

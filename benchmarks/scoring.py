@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from common import quantile
+from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from gradlint.core.flow import Flow
+from gradlint.probe import measure
 
 WRONG = 1.0
 """Decades that a missing, unknown or wrongly zero figure counts."""
@@ -88,17 +90,19 @@ def pooled(comparisons: Iterable[Comparison]) -> Comparison:
 def compare(predicted: Sequence[Flow], measured: Sequence[Flow]) -> Comparison:
     """Compare the flows of one architecture over several initialisations, in the same order."""
     return Comparison(
-        score([_activations(f) for f in predicted], [_activations(f) for f in measured]),
-        score([_gradients(f) for f in predicted], [_gradients(f) for f in measured]),
+        score([activations(f) for f in predicted], [activations(f) for f in measured]),
+        score([gradients(f) for f in predicted], [gradients(f) for f in measured]),
         score([parameters(f) for f in predicted], [parameters(f) for f in measured]),
     )
 
 
-def _activations(flow: Flow) -> Figures:
+def activations(flow: Flow) -> Figures:
+    """Activation RMS of each module."""
     return {name: module.activation_rms for name, module in flow.modules().items()}
 
 
-def _gradients(flow: Flow) -> Figures:
+def gradients(flow: Flow) -> Figures:
+    """Gradient RMS of each module."""
     return {name: module.gradient_rms for name, module in flow.modules().items()}
 
 
@@ -115,8 +119,8 @@ def score(predicted: Sequence[Figures], measured: Sequence[Figures], *, noise: f
         measured: one per initialisation.
         noise: relative to a typical figure, what is rounding noise of the measurement.
     """
-    floor = noise * min(map(typical, measured))
-    zero = NOTHING * min(map(typical, measured))
+    usual = min(map(typical, measured))
+    floor, zero = noise * usual, NOTHING * usual
     errors = []
     for name in measured[0]:
         truth = [figures.get(name) for figures in measured]
@@ -135,6 +139,18 @@ def typical(measured: Figures) -> float:
 def rounding(measured: Figures) -> float:
     """The size up to which a figure of a measurement in float64 is rounding noise."""
     return ROUNDING * typical(measured)
+
+
+def unknown_operators(flow: Flow) -> list[str]:
+    """Operators without a rule, each once."""
+    return list(dict.fromkeys(f"{u.op} {u.reason}".strip() for u in flow.unknown))
+
+
+def measurement(model: nn.Module, inputs: Any, seed: int, *, double: bool = True) -> Flow:
+    """A measurement, each seed with cotangents of its own; in float64, since float32 rounds (see `ROUNDING`)."""
+    given = in_double(inputs) if double else inputs
+    args, kwargs = ((), given) if isinstance(given, dict) else (given, {})
+    return measure(model.double() if double else model, args, kwargs, seed=seed)
 
 
 def in_double(inputs: Any) -> Any:

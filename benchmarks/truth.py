@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import RESULTS, ROOT
+from common import RESULTS, ROOT, write_between
 from outcomes.blueprints import Blueprint, draw, half, siblings
 from outcomes.cures import cure
 from outcomes.labels import Label, gain, labels
@@ -47,17 +47,18 @@ def train(options: argparse.Namespace) -> None:
     DATA.mkdir(parents=True, exist_ok=True)
     wanted = [draw(number) for number in range(*options.range)]
     with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
-        known = {identity(*_blueprints(found)) for found in read(SIBLINGS)}
+        known = _standards()
         missing = {key: some for b in wanted if (key := identity(*(some := siblings(b)))) not in known}
         _collect(pool, standard, [(some,) for some in missing.values()], SIBLINGS, "siblings")
-        goals = {identity(*_blueprints(found)): found["goals"] for found in read(SIBLINGS)}
+        known = _standards()
         done = {identity(Blueprint(**found["network"])) for found in read(NETWORKS)}
-        left = [(b, goals[identity(*siblings(b))]) for b in wanted if identity(b) not in done]
+        left = [(b, known[identity(*siblings(b))]["goals"]) for b in wanted if identity(b) not in done]
         _collect(pool, examine, left, NETWORKS, "networks")
 
 
-def _blueprints(found: dict[str, Any]) -> tuple[Blueprint, ...]:
-    return tuple(Blueprint(**network) for network in found["networks"])
+def _standards() -> dict[str, dict[str, Any]]:
+    """What healthy siblings reach, by who they are."""
+    return {identity(*(Blueprint(**network) for network in found["networks"])): found for found in read(SIBLINGS)}
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -74,12 +75,12 @@ def predict(options: argparse.Namespace) -> None:
 def heal(options: argparse.Namespace) -> None:
     """Cure the first so many networks that fail with some optimiser; those without a predicted remedy count too."""
     sick = [case for case in _cases() if Label.FAILS in case.labels.values()]
-    goals = {identity(*_blueprints(found)): found["goals"] for found in read(SIBLINGS)}
+    known = _standards()
     done = {found["number"] for found in read(CURES)}
     left = [case.blueprint for case in sick if case.blueprint.number not in done]
     left = left[: max(0, options.count - len(done))]
     with ProcessPoolExecutor(options.jobs, initializer=_calm) as pool:
-        _collect(pool, cure, [(b, goals[identity(*siblings(b))]) for b in left], CURES, "cures")
+        _collect(pool, cure, [(b, known[identity(*siblings(b))]["goals"]) for b in left], CURES, "cures")
 
 
 def score(options: argparse.Namespace) -> None:
@@ -98,15 +99,13 @@ def score(options: argparse.Namespace) -> None:
         print(f"\nDisagreements, {setting}:\n{mistakes(parts[next(iter(parts))], setting)}")
     print("\n\n".join(text))
     if not options.no_write:
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(MARKS[0])
-        after = rest.partition(MARKS[1])[2]
-        DOCUMENT.write_text(f"{before}{MARKS[0]}\n\n{chr(10).join(text)}\n{MARKS[1]}{after}", encoding="utf-8")
+        write_between(DOCUMENT, MARKS, "\n\n".join(text) + "\n")
 
 
 def _cases() -> Iterator[Case]:
     """Networks whose outcome and verdict are both known."""
     said = {found["number"]: found for found in read(VERDICTS)}
-    standards = {identity(*_blueprints(found)): found for found in read(SIBLINGS)}
+    standards = _standards()
     for outcome in read(NETWORKS):
         blueprint = Blueprint(**outcome["network"])
         if blueprint.number in said:
@@ -117,7 +116,7 @@ def _cases() -> Iterator[Case]:
 
 def _cured() -> Iterator[tuple[dict[str, Any], dict[str, Label | None]]]:
     """What was predicted of each remedy and measured, and what became of the network with it."""
-    standards = {identity(*_blueprints(found)): found for found in read(SIBLINGS)}
+    standards = _standards()
     for found in read(CURES):
         if found["remedy"]:
             usual = standards[identity(*siblings(draw(found["number"])))]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from accuracy_models import Case, Inputs
+from accuracy_models import Case, Inputs, awake
 from common import import_torchvision
 from torch import nn
 
@@ -16,14 +16,6 @@ def _images(size: int) -> Inputs:
 
 def _clips() -> Inputs:
     return (torch.randn(BATCH, 3, 4, 64, 64),)
-
-
-def awake(model: nn.Module) -> nn.Module:
-    """With the weights that others have in the place of a head of zeros, which passes no gradient on."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and not module.weight.any():
-            nn.init.trunc_normal_(module.weight, std=0.02)
-    return model
 
 
 def _vision(name: str, size: int = 64, **options: Any) -> Case:

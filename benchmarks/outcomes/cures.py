@@ -24,8 +24,8 @@ def cure(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
     torch.manual_seed(0)
     report = gradlint.check_model(build(blueprint, 0), (example(blueprint, BATCH),))
     remedy = best_remedy([remedy for finding in report.findings for remedy in finding.remedies])
-    changed = carried_out(blueprint, remedy.change) if remedy is not None and remedy.change is not None else None
-    if remedy is None or changed is None:
+    changed = carried_out(blueprint, remedy.change) if remedy is not None else None
+    if changed is None:
         return {"number": blueprint.number, "remedy": ""}
     return {
         "number": blueprint.number,
@@ -37,7 +37,7 @@ def cure(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
 
 
 def best_remedy(remedies: list[Remedy]) -> Remedy | None:
-    """The first of those with a predicted effect: a finding ranks its remedies, and findings come by severity."""
+    """The first of those with a predicted effect; a finding ranks its remedies."""
     return next((remedy for remedy in remedies if remedy.change is not None and remedy.attenuation is not None), None)
 
 

@@ -1,6 +1,5 @@
 """What gradlint says of a network before it is trained: severities by optimiser, static and probed, and its figures."""
 
-import math
 from typing import Any
 
 import torch
@@ -46,8 +45,3 @@ def _said(report: Any) -> dict[str, Any]:
 def level(said: dict[str, Any]) -> int:
     """0 none … 3 error."""
     return SEVERITIES.index(said["worst"])
-
-
-def finite(value: float | None, otherwise: float = 0.0) -> float:
-    """A figure that can be ranked."""
-    return otherwise if value is None or math.isnan(value) else value
