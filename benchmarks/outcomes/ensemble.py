@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import batch_norm, cross_entropy, layer_norm, rms_norm
 
 from outcomes.blueprints import Blueprint
-from outcomes.networks import Recurrent, build
+from outcomes.networks import Layer, Recurrent, Stack, build
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
@@ -27,10 +27,10 @@ class Ensemble:
         self.shapes: Shapes = tuple((name, p.shape) for name, p in self.skeleton.named_parameters())
         drawn = {seed: _flat(build(blueprint, seed)) for seed in set(seeds)}
         self.weights = torch.stack([drawn[seed] for seed in seeds])  # [E, N]
-        self.rates, self.is_adam, self.clip = rates[:, None], is_adam[:, None], clip[:, None]
+        self.rates, self.is_adam, self.clip = rates, is_adam, clip[:, None]
         self.momentum = torch.zeros_like(self.weights)
         self.squares = torch.zeros_like(self.weights)
-        self.largest = torch.zeros_like(self.rates)
+        self.largest = torch.zeros_like(self.clip)
         """[E, 1]: largest gradient norm met."""
         self.count = 0
 
@@ -41,34 +41,39 @@ class Ensemble:
 
     def step(self, x: Tensor, classes: Tensor) -> Tensor:
         """One update of each member; its loss before it. x: [E, B, …], classes: [E, B] → [E]."""
-        flat = self.weights.requires_grad_()
+        flat = self.weights.detach().requires_grad_()
         logits = forward(self.skeleton, _named(flat, self.shapes), x)
         losses = cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes).mean(1)
         (gradient,) = torch.autograd.grad(losses.sum(), flat)
         with torch.no_grad():
-            self.weights = self._updated(flat.detach(), gradient)
+            self._update(gradient)
         return losses.detach()
 
-    def _updated(self, weights: Tensor, gradient: Tensor) -> Tensor:
+    def _update(self, gradient: Tensor) -> None:
+        """One member after the other, in place: what one of them needs fits into the cache."""
         self.count += 1
         norm = gradient.norm(dim=1, keepdim=True)
         self.largest = torch.maximum(self.largest, norm)
-        gradient = gradient * (self.clip / norm).clamp(max=1.0).nan_to_num(nan=1.0)
-        if bool(self.is_adam.any()):
-            self.squares.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            root = (self.squares / (1 - BETAS[1] ** self.count)).sqrt_().add_(EPSILON)
-            share = torch.where(self.is_adam, 1 - BETAS[0], 1.0)
-            self.momentum.mul_(MOMENTUM).add_(share * gradient)
-            lifted = self.momentum / (1 - BETAS[0] ** self.count) / root
-            return weights - self.rates * torch.where(self.is_adam, lifted, self.momentum)
-        self.momentum.mul_(MOMENTUM).add_(gradient)
-        return weights - self.rates * self.momentum
+        shrink = (self.clip / norm).clamp(max=1.0).nan_to_num(nan=1.0).flatten().tolist()
+        for member, (rate, is_adam) in enumerate(zip(self.rates.tolist(), self.is_adam.tolist(), strict=True)):
+            weights, own, momentum = self.weights[member], gradient[member], self.momentum[member]
+            if shrink[member] < 1:
+                own = own.mul_(shrink[member])
+            if not is_adam:
+                weights.add_(momentum.mul_(MOMENTUM).add_(own), alpha=-rate)
+                continue
+            squares = self.squares[member].mul_(BETAS[1]).addcmul_(own, own, value=1 - BETAS[1])
+            root = (squares / (1 - BETAS[1] ** self.count)).sqrt_().add_(EPSILON)
+            momentum.mul_(BETAS[0]).add_(own, alpha=1 - BETAS[0])
+            weights.addcdiv_(momentum, root, value=-rate / (1 - BETAS[0] ** self.count))
 
 
 def forward(skeleton: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """All members' outputs. Parameters: [E, …] each, x: [E, B, …] → [E, B, classes]."""
     if isinstance(skeleton, Recurrent):
         return _recurrence(skeleton, parameters, x)
+    if isinstance(skeleton, Stack) and isinstance(skeleton.stem, nn.Linear):
+        return _perceptron(skeleton, parameters, x)
     return torch.vmap(lambda own, inputs: functional_call(skeleton, own, (inputs,)))(dict(parameters), x)
 
 
@@ -81,6 +86,38 @@ def _named(flat: Tensor, shapes: Shapes) -> dict[str, Tensor]:
     return {name: part.view(len(flat), *shape) for (name, shape), part in zip(shapes, parts, strict=True)}
 
 
+def _perceptron(skeleton: Stack, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """As `Stack.forward` of linear layers: without vmap, whose bookkeeping costs more than layers of this size."""
+    x = _linear(parameters, "stem", x)
+    for number, block in enumerate(skeleton.blocks):
+        out = x
+        for place, layer in enumerate(block.children()):
+            path = f"blocks.{number}.{place}"
+            out = _linear(parameters, f"{path}.weights", out)
+            out = layer.activation(_normed(layer, parameters, f"{path}.norm", out))
+        x = x + skeleton.scale * out if skeleton.skips else out
+    return _linear(parameters, "head", x)
+
+
+def _linear(parameters: Mapping[str, Tensor], path: str, x: Tensor) -> Tensor:
+    weight, bias = parameters[f"{path}.weight"].mT, parameters.get(f"{path}.bias")
+    return x @ weight if bias is None else torch.baddbmm(bias[:, None], x, weight)
+
+
+def _normed(layer: Layer, parameters: Mapping[str, Tensor], path: str, x: Tensor) -> Tensor:
+    """x: [E, B, W]; each member by its own norm's weights."""
+    if isinstance(layer.norm, nn.Identity):
+        return x
+    if isinstance(layer.norm, nn.RMSNorm):
+        return rms_norm(x, x.shape[-1:], eps=layer.norm.eps) * parameters[f"{path}.weight"][:, None]
+    if isinstance(layer.norm, nn.LayerNorm):
+        x = layer_norm(x, x.shape[-1:], eps=layer.norm.eps)
+    else:  # batch norm: the members side by side, as if they were features
+        features = batch_norm(x.transpose(0, 1).flatten(1), None, None, training=True, eps=layer.norm.eps)
+        x = features.view(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
+    return torch.addcmul(parameters[f"{path}.bias"][:, None], x, parameters[f"{path}.weight"][:, None])
+
+
 def _recurrence(skeleton: Recurrent, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """Fused recurrences have no batching rule: their cells step by step, for all members at once."""
     sequence = x.transpose(1, 2)  # [E, T, B, F]
@@ -88,12 +125,13 @@ def _recurrence(skeleton: Recurrent, parameters: Mapping[str, Tensor], x: Tensor
         w_in, w_state, b_in, b_state = (
             parameters[f"cell.{kind}_l{layer}"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        fed = sequence.flatten(1, 2) @ w_in.mT + b_in[:, None]
-        fed = fed.view(*sequence.shape[:3], -1)
+        is_gru = skeleton.cell.mode == "GRU"
+        bias = b_in if is_gru else b_in + b_state
+        fed = torch.baddbmm(bias[:, None], sequence.flatten(1, 2), w_in.mT).view(*sequence.shape[:3], -1)
         state = torch.zeros(*fed.shape[:1], fed.shape[2], skeleton.cell.hidden_size)
         memory, states = state, []
         for step in fed.unbind(1):
-            recurrent = torch.baddbmm(b_state[:, None], state, w_state.mT)
+            recurrent = torch.baddbmm(b_state[:, None] if is_gru else step, state, w_state.mT)
             state, memory = _cell(skeleton.cell.mode, step, recurrent, state, memory)
             states.append(state)
         sequence = torch.stack(states, 1)
@@ -102,12 +140,11 @@ def _recurrence(skeleton: Recurrent, parameters: Mapping[str, Tensor], x: Tensor
 
 
 def _cell(mode: str, fed: Tensor, recurrent: Tensor, state: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-    """One step; PyTorch's order of gates."""
+    """One step; PyTorch's order of gates. `recurrent` holds what is fed as well, but for a GRU."""
     if mode.startswith("RNN"):
-        total = fed + recurrent
-        return (total.tanh() if mode == "RNN_TANH" else total.relu()), memory
+        return (recurrent.tanh() if mode == "RNN_TANH" else recurrent.relu()), memory
     if mode == "LSTM":
-        i, f, g, o = (fed + recurrent).chunk(4, -1)
+        i, f, g, o = recurrent.chunk(4, -1)
         memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
         return o.sigmoid() * memory.tanh(), memory
     (r_in, z_in, n_in), (r_state, z_state, n_state) = fed.chunk(3, -1), recurrent.chunk(3, -1)
