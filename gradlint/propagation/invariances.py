@@ -5,6 +5,7 @@ Particles know the moments of a cotangent, not sums over the batch that vanish e
 - A shift per unit that meets nothing but linear maps of single positions on its way to a batch norm has no effect.
 - A scale per unit that meets nothing but homogeneous maps of single units scales x there; with ŷ = (x − μ)/√(v + eps)
   and ∂L/∂γ′ = Σ g·ŷ of that norm, Euler's theorem leaves ∂L/∂γ = γ′/γ · eps/(v + eps) · ∂L/∂γ′.
+- A shift of all keys alike adds one number to each row of attention's scores, which softmax takes out.
 """
 
 import math
@@ -40,11 +41,15 @@ def settle(run: Propagation, gradients: dict[str, float]) -> None:
         ends[node] = None if not users or None in found else tuple({e: 0 for part in found for e in part or ()})
         if node.op != "call_function":
             continue
+        if op_of(node).op == "scaled_dot_product_attention":
+            name = _bias_of_keys(node)
+            if name in gradients:
+                gradients[name] = 0.0
         if shifts[node] and op_of(node).op in ("batch_norm", "linear", *CONVOLUTIONS):
             name = _own(node, 2)
             if name in gradients:
                 gradients[name] = 0.0
-        if ends[node] and _is_training_norm(node):
+        if ends[node] and _is_training_norm(node) and _are_sums_whole(node):
             _settle_scale(run, node, ends[node] or (), gradients)
 
 
@@ -94,9 +99,40 @@ def _scale_ends(
         return (user,) if user.args[0] is node and _is_per_unit(run, node) and _own(user, 1) else None
     passes = (
         op in KEEPS or op in MOVES or op in POOLS or _is_by_units(user) or _is_each_alone(user, node)
-        or (op in MAPS and _is_homogeneous(run, user, node))
+        or (op in MAPS and _is_homogeneous(run, user, node)) or (op == "add" and _shape(user) == _shape(node))
     )  # fmt: skip
     return ends[user] if passes else None
+
+
+def _are_sums_whole(norm: fx.Node) -> bool:
+    """Whether every sum on the way from a scale to the norms that take it out has only terms that it scales."""
+    scaled: dict[fx.Node, bool] = {norm: True}  # each with whether units still stand where the scale has them
+    pending = [norm]
+    while pending:
+        for user in pending.pop(0).users:
+            if _is_training_norm(user) or user in scaled:
+                continue
+            terms = [term for term in user.all_input_nodes if term.op != "get_attr"]
+            if op_of(user).op == "add" and not all(scaled.get(term, False) for term in terms):
+                continue  # not yet, or never
+            moved = op_of(user).op in MOVES or op_of(user).op in PARTS
+            scaled[user] = not moved and all(scaled.get(term, False) for term in terms)
+            pending.append(user)
+    reached = {user for node in scaled for user in node.users if not _is_training_norm(user)}
+    return reached <= scaled.keys()
+
+
+def _bias_of_keys(attention: fx.Node) -> str:
+    """Name of the bias that shifts all of attention's keys alike."""
+    node = _argument(attention, 1, "key")
+    while isinstance(node, fx.Node) and len(node.users) == 1 and node.op == "call_function":
+        op = op_of(node).op
+        if op == "linear":
+            return _own(node, 2)
+        if op not in KEEPS and op not in MOVES:
+            break
+        node = node.args[0]
+    return ""
 
 
 def _is_training_norm(node: fx.Node) -> bool:

@@ -42,6 +42,18 @@ def inverted(activation: type[nn.Module]) -> Chain:
     return Chain(point(), first, activation(), depthwise, nn.BatchNorm2d(WIDTH), activation(), point())
 
 
+def rising() -> Chain:
+    """Three depthwise convolutions of one tensor, each added to the one before it (ESPNet), between norms."""
+
+    def joined(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        return torch.cat([a, a + b, a + b + c], 1)
+
+    branches = (conv(padding=d, dilation=d, groups=WIDTH, bias=False) for d in (1, 2, 3))
+    last = nn.Conv2d(3 * WIDTH, WIDTH, 1)
+    first, second = nn.BatchNorm2d(WIDTH, affine=False), nn.BatchNorm2d(3 * WIDTH)
+    return Chain(point(), first, nn.ReLU(), Fan(joined, *branches), second, nn.ReLU(), last)
+
+
 def between_norms(groups: int) -> Chain:
     """A grouped convolution whose windows are mostly padding, in front of a norm (ResNeXt at its end)."""
     grouped = conv(padding=1, groups=groups, bias=False)
@@ -122,6 +134,7 @@ DEPTHWISE = (
         ),
         (IMAGE,),
     ),
+    Case("depthwise branches, each added to the one before", rising, (IMAGE,), within=0.06, seeds=6),
     Case("depthwise between norms", lambda: inverted(nn.ReLU6), (IMAGE,), seeds=6),
     Case(
         "depthwise between norms, pooled", lambda: Chain(inverted(nn.ReLU6), pooled()), (IMAGE,), within=0.05, seeds=6

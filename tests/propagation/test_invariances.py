@@ -81,3 +81,42 @@ def test_a_scale_in_front_of_another_activation_keeps_its_gradient() -> None:
     predicted, measured = both(model, "1.weight")
     assert measured > 1e-2
     assert predicted > 1e-2
+
+
+def test_a_scale_in_front_of_a_sum_of_maps_of_single_units() -> None:
+    torch.manual_seed(0)
+    whole = Chain(point(), norm(), nn.ReLU(), Fan(torch.add, alone(), alone()), norm(), nn.ReLU(), point())
+    predicted, measured = both(whole, "1.weight")
+    assert predicted / measured == pytest.approx(1, rel=0.6)
+    assert measured < 0.1
+
+
+def test_a_scale_in_front_of_a_sum_with_something_else_keeps_its_gradient() -> None:
+    torch.manual_seed(0)
+    branch = Chain(norm(), nn.ReLU(), alone())
+    model = Chain(point(), Fan(torch.add, branch, Op(lambda x: x)), norm(), nn.ReLU(), point())
+    predicted, measured = both(model, "1.branches.0.0.weight")
+    assert measured > 1e-2
+    assert 0.4 < predicted / measured < 2.5
+
+
+class Attention(nn.Module):
+    """Behind a token of its own; keys get a linear layer with a shift."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 1, WIDTH))
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).mT], 1)
+        q, k, v = (f(x).unflatten(2, (4, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        return nn.functional.scaled_dot_product_attention(q, k, v)[:, :, 0]
+
+
+def test_a_shift_of_all_keys_alike_has_no_gradient() -> None:
+    torch.manual_seed(0)
+    model = Attention()
+    assert both(model, "k.bias")[0] == 0.0
+    assert both(model, "k.bias")[1] < 1e-12
+    assert both(model.float(), "q.bias")[0] > 0.0

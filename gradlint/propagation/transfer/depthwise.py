@@ -34,6 +34,7 @@ def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Di
     passed[[0, 2]] += 2 * lone * energy
     from_mean = mean * matrix.sums * math.sqrt(taps.both)
     tap = _one_tap(weight, matrix, call.key)
+    signs = torch.where(tap < 0, -1.0, 1.0).to(P.DTYPE)  # several kernels that read one tensor do not answer as one
     read = _through_tap(spread, tap, matrix.sums, taps)
     rest = (passed - read.square() * torch.tensor(spread.eigenvalues(), dtype=P.DTYPE)[:, None]).clamp(min=0)
     y = from_mean + P.HADAMARD.T @ (read * (P.HADAMARD @ (x - mean)) + rest.sqrt() * (P.HADAMARD @ P.normal(call.key)))
@@ -49,9 +50,8 @@ def depthwise(call: Call, signal: Signal, weight: Weight, matrix: Rows, dims: Di
         now = torch.tensor(m.eigenvalues(), dtype=P.DTYPE)[:, None].clamp(min=1e-300)
         want = _lone_eigenvalues(m, energy, coherent, taps.gain, taps.gain_both)
         echo, more = around.of(g, m, call.key)
-        return math.sqrt(repeats) * (
-            P.HADAMARD.T @ (((want + more).clamp(min=0) / now).clamp(max=1e12).sqrt() * (P.HADAMARD @ g)) + echo
-        )
+        through = P.HADAMARD.T @ (((want + more).clamp(min=0) / now).clamp(max=1e12).sqrt() * (P.HADAMARD @ g))
+        return math.sqrt(repeats) * (through * signs + echo)
 
     result = emit(y, (signal.x, back))
     return Signal(result, call.shape, dims, varied=varied, offset=from_mean.mean(0))
