@@ -89,6 +89,27 @@ class TimeFlow:
     """Decades per step that the gradient gains (positive) or loses (negative) going back one step."""
     cell: str = ""
     """"rnn_tanh", "rnn_relu", "lstm", "gru" or "loop"."""
+    arriving: tuple[float, ...] = ()
+    """RMS of ∂L/∂x_t as the model itself reads the recurrence (the last step, their mean, all of them), for the
+    evaluated steps; empty where it is not known."""
+
+    @property
+    def lost(self) -> float:
+        """Decades that the gradient loses from the last step to the first, cotangent on the last step only."""
+        return -self.gain * (self.steps - 1)
+
+    @property
+    def lost_as_read(self) -> float:
+        """Decades by which the first step's gradient lies below the best-fed step's, as the model reads them.
+
+        A model that averages over all steps reaches the first of them directly. Infinite where nothing arrives there.
+        """
+        if not self.arriving:
+            return self.lost
+        best, first = max(self.arriving), self.arriving[0]
+        if not best:
+            return 0.0
+        return math.log10(best / first) * (self.steps - 1) / max(1, len(self.arriving) - 1) if first else math.inf
 
     def horizon(self, decades: float) -> float:
         """Steps until the gradient has lost `decades` (infinite where it loses nothing)."""

@@ -59,6 +59,8 @@ class Propagation:
     """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
     times: list[Any] = field(default_factory=list)
+    arriving: dict[str, Tensor] = field(default_factory=dict)
+    """Per fused recurrence the mean square of the gradient at each step of its input."""
     signals: dict[str, Signal] = field(default_factory=dict)
     parts: dict[str, Parts] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gradlint.core.flow import Flow, ModuleFlow, NodeFlow
+from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, TimeFlow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation
 from gradlint.propagation.loops import loop_times
@@ -36,11 +36,17 @@ def build_flow(run: Propagation) -> Flow:
         module_flows=_modules(run, nodes, output),
         parameter_flows=parameter_flows(run, learned.parameters),
         nodes=nodes,
-        times=(*run.times, *loop_times(run.graph.view, nodes, parametrised)),
+        times=(*_times(run), *loop_times(run.graph.view, nodes, parametrised)),
         unknown=tuple(run.unknown),
         output_gradient_rms=output if output is not None else 1.0,
         parametrised=parametrised,
     )
+
+
+def _times(run: Propagation) -> list[TimeFlow]:
+    """Fused recurrences, with what arrives at each of their steps."""
+    found = {name: tuple(energy.sqrt().tolist()) for name, energy in run.arriving.items()}
+    return [replace(time, arriving=found.get(time.name, ())) for time in run.times]
 
 
 def _owner(parameter: str) -> str:

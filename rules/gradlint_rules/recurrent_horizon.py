@@ -32,7 +32,8 @@ class RecurrentHorizon(Rule):
 
     ## Known limits
     The length is that of the example input: say `sequence-length` in `[[tool.gradlint.targets]]` if yours is
-    another. Models that give an output at every step learn short dependencies all the same, and get an `info` only.
+    another. Models that read every step, one by one or in the mean, reach the first of them directly and get an
+    `info` only.
 
     ## Use instead
     `nn.LSTM` or `nn.GRU`; an orthogonal or identity recurrent matrix; shorter windows; attention over the states.
@@ -89,7 +90,7 @@ if __name__ == "__main__":
         limit = float(ctx.options.get("decades", TIME_LOSS))
         loops: list[TimeFlow] = []
         for time in ctx.flow.times:
-            lost = -time.gain * (time.steps - 1)
+            lost = time.lost
             if math.isinf(time.gain):
                 yield from no_way_back(self, ctx, time)
             elif lost < limit:
@@ -111,7 +112,7 @@ if __name__ == "__main__":
         return Finding(
             code=self.code,
             name=self.name,
-            severity=Severity.INFO if _answers_each_step(ctx, time) else Severity.WARNING,
+            severity=Severity.INFO if time.lost_as_read < limit else Severity.WARNING,
             message=f"{time.module or 'the recurrence'} runs over {time.steps} steps{gates}, but {survives}",
             sites=sites_of(ctx, nodes, f"each step back multiplies the gradient by {10**time.gain:.2f}"),
             module=time.module,
@@ -124,9 +125,13 @@ if __name__ == "__main__":
                 "steps": time.steps,
             },
             remedies=_remedies(ctx, time),
+            notes=(_READ_DIRECTLY,) if time.lost_as_read < limit else (),
             attributed=nodes,
             claim=Claim("time-loss", time.module, predicted=lost, threshold=0.75 * limit),
         )
+
+
+_READ_DIRECTLY = "the model reads every step, so that each gets its gradient; only what needs a memory suffers"
 
 
 def _same_loop(one: TimeFlow, other: TimeFlow) -> bool:
@@ -138,9 +143,3 @@ def _remedies(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:
     found = orthogonal_remedy(ctx, time)
     gates = "open its forget gates with a bias of 2 or more" if is_gated(ctx, time) else "nn.LSTM or nn.GRU instead"
     return (*found, Remedy(gates, "gives a way through time that training can open"))
-
-
-def _answers_each_step(ctx: RuleContext, time: TimeFlow) -> bool:
-    """Whether the model's output has an entry for every time step."""
-    shapes = [ctx.graph.nodes[name].shape or () for name in ctx.graph.outputs]
-    return any(time.steps in shape[:-1] for shape in shapes)

@@ -187,3 +187,28 @@ def test_every_layer_whose_last_state_is_read_gets_a_gradient(picked: Callable[[
     predicted, measured = gradlint.flow(model, x).parameters(), gradlint.measure(model, x).parameters()
     for name, figures in measured.items():
         assert bool(predicted[name].gradient_rms) == bool(figures.gradient_rms), name
+
+
+@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
+@pytest.mark.parametrize("read", [lambda y: y[:, -1], lambda y: y.mean(1), lambda y: y], ids=["last", "mean", "all"])
+def test_what_arrives_at_each_step_as_the_model_reads_it(
+    kind: type[nn.RNNBase], read: Callable[[Tensor], Tensor]
+) -> None:
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = kind(WIDTH, 48, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return read(self.inside(x)[0])
+
+    torch.manual_seed(0)
+    model, x = Read(), torch.randn(64, 12, WIDTH, requires_grad=True)
+    (times,) = gradlint.flow(model, x.detach()).times
+    y = model(x)
+    (gradient,) = torch.autograd.grad(y, x, torch.randn_like(y))
+    measured = gradient.square().mean((0, 2)).sqrt()
+    error = (torch.tensor(times.arriving) / measured).log10()
+    assert len(error) == 12
+    assert float(error.abs().max()) < 0.3  # four drawn samples, one cotangent each
+    assert times.lost_as_read == pytest.approx(float((measured.max() / measured[0]).log10()), abs=0.3)

@@ -199,6 +199,36 @@ if __name__ == "__main__":
     assert judge(source.replace("CELL", "GRUCell").replace("STEPS", "30")).codes == set()
 
 
+@pytest.mark.parametrize(
+    ("read", "severity"),
+    [
+        ("states[:, -1]", Severity.WARNING),
+        ("last[0]", Severity.WARNING),
+        ("states.mean(1)", Severity.INFO),
+        ("states", Severity.INFO),
+    ],
+)
+def test_a_horizon_gates_only_where_the_last_step_alone_is_read(
+    judge: Callable[..., Any], read: str, severity: Severity
+) -> None:
+    source = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(4, 24, batch_first=True)
+        self.out = nn.Linear(24, 2)
+
+    def forward(self, x):
+        states, last = self.rnn(x)
+        return self.out(READ)
+
+if __name__ == "__main__":
+    Net()(torch.randn(4, 50, 4))
+"""
+    finding = only(judge(HEAD + source.replace("READ", read)).findings)
+    assert (finding.code, finding.severity) == ("GL104", severity)
+
+
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_no_line_is_borrowed_from_a_file_of_equal_text(judge: Callable[..., Any], tmp_path: Path, name: str) -> None:
     finding = only(judge(SIGMOIDS.format(depth=8)).findings)

@@ -48,7 +48,7 @@ def time_loss(lab: Laboratory, claim: Claim) -> Measured:
     flow = time_flow(lab, claim.subject)
     if flow is None:
         return unmeasured(f"no recurrence was seen at {_named(claim.subject)}")
-    lost = -flow.gain * (flow.steps - 1)
+    lost = flow.lost
     if len(flow.hidden) == flow.steps and flow.hidden[0] > 0 and math.isfinite(flow.hidden[0]):
         lost = math.log10(flow.hidden[-1]) - math.log10(flow.hidden[0])
     first = flow.hidden[0]
