@@ -71,6 +71,21 @@ class Kinship:
         own[(REACH,) * own.dim()] = 0.0
         return Kinship(pairs + own, self.units)
 
+    def uneven(self, reach: list[Tensor], mean: float, variance: float) -> "Kinship":
+        """Where windows reach into padding: the mean of all units is smaller there, the same pattern in each unit.
+
+        Args:
+            reach: per axis, the share of each place's window that meets the map.
+            mean: square of the mean that all units share where windows meet nothing but the map.
+            variance: of a unit over samples and positions, that of the pattern included.
+        """
+        both, level = torch.ones((), dtype=P.DTYPE), math.prod(float(a.mean()) for a in reach) ** 2
+        for a in reach:
+            shifts = torch.arange(-REACH, REACH + 1).abs().tolist()
+            both = both[..., None] * torch.tensor([float((a[d:] * a[: a.numel() - d]).mean()) for d in shifts])
+        alike = (both - level).nan_to_num() * mean / max(variance, 1e-300)  # no two places are so far apart
+        return Kinship(self.pairs + alike.square(), self.units)
+
     def times(self, factor: float) -> "Kinship":
         """All squared covariances multiplied."""
         return Kinship(self.pairs * factor, self.units)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.dims import Dims
+from gradlint.propagation.dims import Dims, Role, dim
 from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.weights import spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +22,24 @@ class PositionMap:
     total: float  # 1ᵀA1
     n_in: int
     n_out: int
+    sums: Tensor | None = None  # A·1, where it is not the same at all positions
 
     @staticmethod
     def of(matrices: list[Tensor]) -> "PositionMap":
         """The Kronecker product of one matrix per axis."""
         energy = rows = columns = total = 1.0
         n_in = n_out = 1
+        sums = torch.ones(1, dtype=P.DTYPE)
         for a in matrices:
+            sums = torch.outer(sums, a.sum(1)).flatten()
             energy *= float(a.square().sum())
             rows *= float(a.sum(1).square().sum())
             columns *= float(a.sum(0).square().sum())
             total *= float(a.sum())
             n_out *= a.shape[0]
             n_in *= a.shape[1]
-        return PositionMap(energy, rows, columns, total, n_in, n_out)
+        uneven = rows * n_out > total**2 * (1 + 1e-9)
+        return PositionMap(energy, rows, columns, total, n_in, n_out, sums if uneven else None)
 
     @staticmethod
     def selection(kept: int, given: int, times: int = 1) -> "PositionMap":
@@ -67,7 +73,9 @@ def map_positions(signal: Signal, a: PositionMap, shape: tuple[int, ...], dims: 
     """Apply a linear map over positions: pooling, padding, cropping, upsampling, means, selection of one position."""
     x = signal.value
     mean = x.mean(1, keepdim=True)
-    weight = a.total / a.n_out
+    weight: float | Tensor = a.total / a.n_out
+    if a.sums is not None:  # windows reach into the padding: the common mean is smaller at the border
+        weight = spread(a.sums, (a.n_out,), (dim(a.n_out, Role.POSITION),), "reach", *key)
 
     def ahead(v: Tensor) -> Tensor:
         if v.shape[1] == 1:

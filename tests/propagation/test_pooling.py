@@ -94,6 +94,17 @@ MAXIMA = {
     "maximum, global": lambda: nn.AdaptiveMaxPool2d(1),
 }
 
+BORDERS = tuple(
+    Case(
+        f"{name}, normalised behind it",
+        lambda op=(MEANS | PADDED)[name]: Chain(  # type: ignore[misc]
+            point(), Op(lambda x: 1 + x.relu()), op(), point(bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(), point()
+        ),
+        ((16, WIDTH, 4, 4),),
+        within=within,
+    )
+    for name, within in (("average 3, stride 2", 0.06), ("zero padding", 0.12))
+)
 AVERAGED = (
     *(independent(name, op) for name, op in MEANS.items()),
     *(
@@ -158,4 +169,10 @@ def test_padding(case: Case) -> None:
 
 @each(GREATEST)
 def test_maximum(case: Case) -> None:
+    check(case)
+
+
+@each(BORDERS)
+def test_borders_that_hold_less(case: Case) -> None:
+    """What all units have in common is smaller there, and differs from place to place."""
     check(case)

@@ -36,7 +36,7 @@ def valid_outputs(n: int, k: int, stride: int, pad: int, dilation: int, out: int
     return valid_taps(n, k, stride, pad, dilation, out).sum(0).long()
 
 
-def _mean_and_variance(signal: Signal) -> tuple[float, float]:
+def mean_and_variance(signal: Signal) -> tuple[float, float]:
     """Square of the mean of all units, variance of a unit over samples and positions."""
     x = signal.value
     m = P.centred(x)
@@ -89,7 +89,7 @@ def convolution(axes: int) -> Transfer:
         else:
             y = project(call, signal, weight, matrix, dims, taps, signal.shape[1])
             beyond, kin = kin.contracted(out, list(kernel), stride, dilation)
-            beyond += border(meets, *_mean_and_variance(signal)) if math.prod(kernel) <= MANY_TAPS else 0.0
+            beyond += border(meets, *mean_and_variance(signal)) if math.prod(kernel) <= MANY_TAPS else 0.0
         profiles = call.run.profiles
         profile = profiles.ahead(call.node, signal.profile)
         means = unit_means(profiles, call.node)

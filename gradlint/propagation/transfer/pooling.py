@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, dim, image_dims
+from gradlint.propagation.kinship import Kinship
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import as_units
-from gradlint.propagation.transfer.convolution import per_axis
+from gradlint.propagation.transfer.convolution import mean_and_variance, per_axis
 
 
 def _map(call: Call, axes: int) -> Signal:
@@ -51,10 +52,16 @@ def average_pool(axes: int) -> Transfer:
         n, o = signal.shape[-axes:], call.shape[-axes:]
         a = [window_matrix(n[i], o[i], kernel[i], stride[i], pad[i], count_pad=count_pad) for i in range(axes)]
         y = map_positions(signal, PositionMap.of(a), call.shape, _resized(signal, call.shape, axes), call.key)
-        kin = signal.kinship.pooled(kernel, stride) if signal.kinship is not None else None
+        kin = (signal.kinship or Kinship.none(signal.shape[1], axes)).pooled(kernel, stride)
+        kin = _bordered(kin, a, signal, y)
         return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile), kinship=kin)
 
     return rule
+
+
+def _bordered(kin: Kinship, a: list[Tensor], signal: Signal, result: Signal) -> Kinship:
+    """How alike units are where `a` reaches less far at the border: in what they have in common."""
+    return kin.uneven([m.sum(1) for m in a], mean_and_variance(signal)[0], mean_and_variance(result)[1])
 
 
 def adaptive_matrix(n: int, out: int) -> Tensor:
@@ -126,7 +133,12 @@ def pad(call: Call) -> Signal:
         keep = a.n_in / a.n_out  # padded units hold nothing: the energy of all goes down, what comes back does not
         x = emit(signal.value * math.sqrt(keep), (signal.x, lambda g, scale: g))
         return Signal(x, call.shape, tuple(dims))
-    return map_positions(signal, a, call.shape, tuple(dims), call.key)
+    y = map_positions(signal, a, call.shape, tuple(dims), call.key)
+    if rank < 3 or len(matrices) > rank - 2 or "constant" not in mode:
+        return y
+    untouched = [torch.eye(n, dtype=P.DTYPE) for n in signal.shape[2 : rank - len(matrices)]]
+    kin = signal.kinship or Kinship.none(signal.shape[1], rank - 2)
+    return y.with_x(y.x, kinship=_bordered(kin, [*untouched, *reversed(matrices)], signal, y))
 
 
 def _pad_matrix(n: int, left: int, out: int, mode: str) -> Tensor:
