@@ -85,7 +85,7 @@ class _Shared(torch.autograd.Function):
         if units > 1:
             g = _sum_units(g, units, width, ctx.key)
         if samples * positions > 1:
-            g = _sum_replicas(g, samples, positions, ctx.key)
+            g = sum_replicas(g, samples, positions, ctx.key)
         return g * scale, None, None, None, None
 
 
@@ -97,7 +97,7 @@ def _sum_units(g: Tensor, units: int, width: int, key: tuple[object, ...]) -> Te
     return P.cotangent(P.moments(g).times(float(units)), "units", *key)
 
 
-def _sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ...]) -> Tensor:
+def sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ...]) -> Tensor:
     """Sum over samples and/or positions: coherent part times n, the rest times √n; rows become alike."""
     m = P.moments(g)
     if positions > 1 and samples > 1:

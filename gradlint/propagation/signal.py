@@ -66,6 +66,8 @@ class Signal:
     """How the rows of a sum over tokens resemble each other (`token_sums.RowShare`)."""
     offset: Tensor | None = None
     """`[U]` mean of each unit over samples and positions, where a contraction has given it (row sums and bias)."""
+    group: int = 1
+    """So many particles in a row stand for units that depend on each other (a softmax over few, their mean)."""
 
     def count(self, role: Role) -> int:
         """Number of elements of one role."""

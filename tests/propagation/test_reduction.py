@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from _compare import Case, check, each
-from _modules import WIDTH, Chain, Fan, Op, dense, point
+from _modules import WIDTH, Chain, Fan, Op, dense, point, pooled
 from torch import Tensor, nn
 
 VECTORS, TOKENS, IMAGE = (64, WIDTH), (8, 24, WIDTH), (4, WIDTH, 8, 8)
@@ -101,3 +101,37 @@ class Radix(nn.Module):
 def test_the_members_of_a_small_group_receive_the_same() -> None:
     """What they share cancels in a softmax over them."""
     check(Case("radix", lambda: Chain(dense(), Radix(), dense()), ((64, WIDTH),), within=0.06))
+
+
+class SplitAttention(nn.Module):
+    """ResNeSt's: parts of the units, weighted by a softmax over the parts that is the same all over the map."""
+
+    def __init__(self, radix: int, *, norm: bool = False) -> None:
+        super().__init__()
+        self.radix = radix
+        self.parts, self.scores = nn.Conv2d(WIDTH, radix * WIDTH, 1), nn.Linear(WIDTH, radix * WIDTH)
+        self.norm = nn.BatchNorm1d(WIDTH) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = (1 + self.parts(x)).relu().unflatten(1, (self.radix, WIDTH))
+        pooled = self.norm(parts.sum(1).mean((-2, -1)))
+        scores = self.scores(pooled).unflatten(1, (self.radix, WIDTH)).softmax(1)
+        mixed: Tensor = (parts * scores[..., None, None]).sum(1)
+        return mixed
+
+
+SPLIT = (
+    Case("two parts", lambda: Chain(point(), SplitAttention(2), point(), pooled()), (IMAGE,), within=0.06),
+    Case("four parts", lambda: Chain(point(), SplitAttention(4), point(), pooled()), (IMAGE,), within=0.06),
+    Case(
+        "two parts, normalised over samples",
+        lambda: Chain(point(bias=False), SplitAttention(2, norm=True), point()),
+        ((16, WIDTH, 16, 16),),
+        within=0.1,
+    ),
+)
+
+
+@each(SPLIT)
+def test_split_attention(case: Case) -> None:
+    check(case)

@@ -8,6 +8,7 @@ from gradlint.propagation.transfer import (
     contraction,
     convolution,
     elementwise,
+    gating,
     joining,
     layout,
     lookup,
@@ -22,6 +23,7 @@ from gradlint.propagation.transfer import (
 
 TRANSFER: dict[str, Transfer] = {
     **elementwise.RULES,
+    **gating.RULES,
     **contraction.RULES,
     **convolution.RULES,
     **batch_norm.RULES,

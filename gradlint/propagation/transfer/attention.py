@@ -248,7 +248,7 @@ def softmax(call: Call) -> Signal:
     if count([along], Role.POSITION) > 1 or count([along], Role.SAMPLE) > 1:
         return _softmax_replicas(call, signal, n, log=log)
     y = grouped_softmax(signal.x, n, log=log)
-    return Signal(y, call.shape, signal.dims)
+    return Signal(y, call.shape, signal.dims, group=n if n < P.S else 1)
 
 
 def grouped_softmax(x: Tensor, n: int, *, log: bool = False) -> Tensor:

@@ -75,11 +75,14 @@ def _ready(call: Call, signal: Signal, dims: Dims) -> Tensor:
     x = signal.x
     if not x.is_floating_point():
         return x
+    return shared(x, *lacking(signal, dims), call.key, signal.shape)
+
+
+def lacking(signal: Signal, dims: Dims) -> tuple[int, int, int]:
+    """Samples, positions and units of a result of which an operand has but one."""
     offset = len(dims) - len(signal.shape)
-    lacking = [d for i, d in enumerate(dims) if i < offset or signal.shape[i - offset] == 1]
-    samples, positions = count(lacking, Role.SAMPLE), count(lacking, Role.POSITION)
-    units = count(lacking, Role.UNIT) * count(lacking, Role.KEY)
-    return shared(x, samples, positions, units, call.key, signal.shape)
+    gone = [d for i, d in enumerate(dims) if i < offset or signal.shape[i - offset] == 1]
+    return count(gone, Role.SAMPLE), count(gone, Role.POSITION), count(gone, Role.UNIT) * count(gone, Role.KEY)
 
 
 def _concrete(value: Tensor, dims: Dims) -> Any:
@@ -145,6 +148,7 @@ def elementwise(call: Call) -> Signal:
         before=first if single and call.op.op in MAPS else None,
         profile=_profile(signals, call.shape),
         kinship=_kinship(call, signals, y.detach()),
+        group=max((s.group for s in signals), default=1),
     )
 
 

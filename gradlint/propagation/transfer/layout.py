@@ -35,7 +35,7 @@ def rearranged(signal: Signal, dims: Dims, shape: tuple[int, ...]) -> Signal:
         dims = tuple(d if D.size(d) == n else dim(n, Role.UNIT) for d, n in zip(dims, shape, strict=True))
     return Signal(
         signal.x, shape, dims, free=signal.free, dense=signal.dense, prob=signal.prob, mask=signal.mask,
-        parts=signal.parts, before=signal.before,
+        parts=signal.parts, before=signal.before, group=signal.group,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit, modes
+from gradlint.propagation.transfer.gating import group_means
 
 LONGEST_SUM = 4096
 """Positions up to which a running sum is an explicit matrix."""
@@ -41,16 +42,25 @@ def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
     gone = [signal.dims[i] for i in axes]
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
     x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
-    x = unit_mean(x, units, call.key)
-    return Signal(x, call.shape, _result_dims(signal, axes, call.shape))
+    x = unit_mean(x, units, call.key, alone=signal.group == 1)
+    group = units if 1 < units < BLOCK else signal.group
+    return Signal(x, call.shape, _result_dims(signal, axes, call.shape), group=group)
 
 
-def unit_mean(x: Tensor, n: int, *key: object) -> Tensor:
-    """Mean over `n` units: of blocks of particles where n is small, else one number per replica, `[R, 1]`."""
+def unit_mean(x: Tensor, n: int, *key: object, alone: bool = True) -> Tensor:
+    """Mean over `n` units: of blocks of particles where n is small, else one number per replica, `[R, 1]`.
+
+    Units that depend on no other (`alone`) average with exactly 1/n of their covariance: chance between
+    the particles of a group must not enter what replicas share, of which pooling may leave but a small difference.
+    """
     if n == 1 or x.shape[1] == 1:
         return x
     if n < BLOCK:
-        return emit(_block_means(x.detach(), n), (x, lambda g, scale: _to_blocks(g, n) / n))
+        means = group_means(x.detach(), n)
+        if alone:
+            middle = x.detach().mean(1, keepdim=True)
+            means = P.reshape_moments(means - middle, P.centred(x.detach()).times(1 / n), "group", *key) + middle
+        return emit(means, (x, lambda g, scale: _to_blocks(g, n) / n))
     v = x.detach()
     middle = v.mean(1, keepdim=True)
     spread = P.moments(v - middle).times(1 / n)
@@ -65,14 +75,6 @@ def _to_blocks(g: Tensor, n: int) -> Tensor:
     whole = P.distinct() // n * n
     first = wide[..., :whole:n].repeat_interleave(n, 2)
     return torch.cat([first, first[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
-
-
-def _block_means(x: Tensor, n: int) -> Tensor:
-    """Each particle becomes the mean of its group of `n`, the same groups in all blocks."""
-    wide = x.expand(P.R, P.S).view(P.R, P.BLOCKS, -1)
-    whole = P.distinct() // n * n
-    means = wide[..., :whole].reshape(P.R, P.BLOCKS, -1, n).mean(3).repeat_interleave(n, 2)
-    return torch.cat([means, means[..., : P.distinct() - whole]], 2).reshape(P.R, P.S)
 
 
 def _replica_mean(call: Call, signal: Signal, positions: int, samples: int) -> Tensor:
@@ -204,8 +206,10 @@ def extreme(call: Call) -> Any:
     for role in (Role.POSITION, Role.SAMPLE):
         if count(gone, role) > 1:
             x = _largest_place(x, count(gone, role), role, call.key)
-    x = _largest_unit(x, count(gone, Role.UNIT) * count(gone, Role.KEY), evenly=call.op.op in ("amax", "amin"))
-    result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape))
+    units = count(gone, Role.UNIT) * count(gone, Role.KEY)
+    x = _largest_unit(x, units, evenly=call.op.op in ("amax", "amin"))
+    group = units if 1 < units < P.distinct() else signal.group
+    result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape), group=group)
     meta = call.node.meta.get("val")
     return (result, Ids(call.shape)) if isinstance(meta, tuple | list) else result
 
