@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from gradlint.config import Config
     from gradlint.core.edit import Edit
     from gradlint.core.flow import Flow
+    from gradlint.core.outlook import Outlook
     from gradlint.core.report import Report
     from gradlint.core.tangents import Tangents
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "check_model", "flow", "measure", "tangents", "what_if"]
+__all__ = ["__version__", "check", "check_model", "flow", "measure", "outlook", "tangents", "what_if"]
 
 
 def check(paths: "str | Path | Sequence[str | Path]", config: "Config | Mapping[str, Any] | None" = None) -> "Report":
@@ -132,6 +133,27 @@ def tangents(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, An
     from gradlint import engine
 
     return engine.tangents(model, example_inputs, kwargs=kwargs)
+
+
+def outlook(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> "Outlook | None":
+    """Predict how hard the model will be to train, before it is trained.
+
+        gradlint.outlook(model, x).effort("sgd")    # decades; from what effort on models fail: docs/thresholds.md
+
+    Args:
+        model: the model, left exactly as found.
+        example_inputs: as for `flow`, with at least two samples.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        None where the outputs do not hold at least two samples along their first dim.
+
+    Raises:
+        gradlint.core.errors.AnalysisError: the model does not run on these inputs.
+    """
+    from gradlint import engine
+
+    return engine.outlook(model, example_inputs, kwargs=kwargs)
 
 
 def measure(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> "Flow":

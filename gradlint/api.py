@@ -10,6 +10,7 @@ from gradlint.core.finding import Cause, Claim, Confidence, Figures, Finding, Re
 from gradlint.core.flow import Flow, ModuleFlow, NodeFlow, ParameterFlow, TimeFlow, UnknownOperator
 from gradlint.core.graph import GraphView, Law, ModuleCall, ModuleInfo, OpNode, ParameterInfo, Stray
 from gradlint.core.location import Location, Site
+from gradlint.core.outlook import Outlook
 from gradlint.core.tangents import Tangent, Tangents
 from gradlint.core.target import LossUse, Target
 
@@ -35,6 +36,7 @@ __all__ = [
     "ModuleInfo",
     "NodeFlow",
     "OpNode",
+    "Outlook",
     "ParameterFlow",
     "ParameterInfo",
     "Remedy",
@@ -73,6 +75,10 @@ class RuleContext(Protocol):
 
         Costs a second flow when first asked for; None where there is but one sample.
         """
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """How hard the model is to train with each optimiser, in decades of effort; None as for `tangents`."""
 
     @property
     def parameters(self) -> Mapping[str, ParameterInfo]:

@@ -104,7 +104,8 @@ _QUESTIONS: tuple[tuple[int, str, Callable[[Label | None], bool]], ...] = (
     (WARNING, "does not train or handicapped", lambda label: label is not Label.TRAINS),
 )
 _FIGURES: dict[str, Callable[[Case, str], float]] = {
-    "predicted slowness": lambda case, optimiser: float(case.said["figures"].get(optimiser, 0.0)),
-    "predicted sensitivity": lambda case, _: float(case.said["figures"].get("sensitivity", 0.0)),
+    "predicted effort": lambda case, optimiser: float(case.said["figures"].get(optimiser, 0.0)),
+    "scrambling alone": lambda case, _: float(case.said["figures"].get("scrambling", 0.0)),
+    "slowness alone": lambda case, _: float(case.said["figures"].get("slowness", 0.0)),
     "attenuation alone": lambda case, _: float(case.said["attenuation"] or 0.0),
 }

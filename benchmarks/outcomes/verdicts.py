@@ -1,11 +1,12 @@
 """What gradlint says of a network before it is trained: severities by optimiser, static and probed, and its figures."""
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 import gradlint
-from gradlint.core.tangents import Tangents
+from gradlint.core.outlook import OPTIMISERS, Outlook
 from outcomes.blueprints import Blueprint
 from outcomes.networks import build, example
 
@@ -23,16 +24,16 @@ def verdicts(blueprint: Blueprint, *, probe: bool = True) -> dict[str, Any]:
         found[name] = _said(gradlint.check_model(model, (x,), **options))
         if probe:
             found[f"{name}-probed"] = _said(gradlint.check_model(model, (x,), probe=True, **options))
-    tangents = gradlint.tangents(model, (x,))
-    found["figures"] = figures(tangents) if tangents is not None else {}
+    outlook = gradlint.outlook(model, (x,))
+    found["figures"] = figures(outlook) if outlook is not None else {}
     flow = gradlint.flow(model, (x,))
     found["attenuation"] = flow.attenuation
     return found
 
 
-def figures(tangents: Tangents) -> dict[str, float]:
-    """Decades by which the first steps fall short of telling samples apart, and by which they scramble the rest."""
-    return {"sgd": tangents.slowness, "adam": tangents.slowness_adam, "sensitivity": tangents.sensitivity}
+def figures(outlook: Outlook) -> dict[str, float]:
+    """The effort with each optimiser, and what it is made of."""
+    return {**{optimiser: outlook.effort(optimiser) for optimiser in OPTIMISERS}, **asdict(outlook)}
 
 
 def _said(report: Any) -> dict[str, Any]:

@@ -57,15 +57,15 @@ class Tangents:
         return max(0.0, self.own - self.shared)
 
     @property
-    def sensitivity(self) -> float:
+    def scrambling(self) -> float:
         """Decades by which a change of all weights is magnified in what tells the outputs of two samples apart.
 
-        Weights that all move by 1 % move those differences by 10^sensitivity %. Where that is large, a step is either
-        too small to matter or so large that all that was learned is scrambled: chaos, or a signal that has collapsed.
-        Infinite where the outputs do not differ at all.
+        Weights that all move by 1 % move those differences by 10^scrambling %. Where that is much, a step is either too
+        small to matter or so large that what was learned before is lost: chaos, shattered gradients (Balduzzi et al.
+        2017). 0 where the outputs do not differ at all (a head of zeros, or a collapse, which `slowness` tells).
         """
-        moved = math.sqrt(sum(t.own * t.value_rms**2 for t in self.parameters.values()))
-        return _decades(moved, self.variation)
+        moved = math.sqrt(sum(t.varied * t.value_rms**2 for t in self.parameters.values()))
+        return max(0.0, _decades(moved, self.variation)) if self.variation > 0 and moved > 0 else 0.0
 
     @property
     def slowness(self) -> float:

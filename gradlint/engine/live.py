@@ -13,6 +13,8 @@ from gradlint.core.edit import Edit
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
+from gradlint.core.outlook import Outlook
+from gradlint.core.outlook import outlook as effort_of
 from gradlint.core.report import Report
 from gradlint.core.tangents import Tangents
 from gradlint.core.target import Target
@@ -122,12 +124,37 @@ def tangents(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, An
     Raises:
         AnalysisError: the model does not run on these inputs.
     """
-    from gradlint import propagation
+    return _predicted(model, example_inputs, kwargs, lambda graph, values: _first_steps(graph, values)[0])
 
-    def predict(graph: "ModelGraph", values: "Mapping[str, ParameterValues]") -> Tangents | None:
-        return propagation.tangents(graph, values, propagation.propagate(graph, values))
+
+@alone
+def outlook(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any] | None = None) -> Outlook | None:
+    """Predict how much effort a live model will need to be trained.
+
+    Args:
+        model: the model.
+        example_inputs: as for `tangents`.
+        kwargs: further keyword arguments of the forward.
+
+    Returns:
+        None where the outputs do not hold at least two samples along their first dim.
+
+    Raises:
+        AnalysisError: the model does not run on these inputs.
+    """
+
+    def predict(graph: "ModelGraph", values: "Mapping[str, ParameterValues]") -> Outlook | None:
+        found, apart = _first_steps(graph, values)
+        return effort_of(found, apart) if found is not None else None
 
     return _predicted(model, example_inputs, kwargs, predict)
+
+
+def _first_steps(graph: "ModelGraph", values: "Mapping[str, ParameterValues]") -> tuple[Tangents | None, Flow]:
+    from gradlint import propagation
+
+    apart = propagation.propagate(graph, values)
+    return propagation.tangents(graph, values, apart), apart
 
 
 def _predicted(

@@ -12,6 +12,7 @@ from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.core.graph import GraphView, ModuleInfo, ParameterInfo
 from gradlint.core.location import Location
+from gradlint.core.outlook import Outlook, outlook
 from gradlint.core.tangents import Tangents
 from gradlint.core.target import LossUse, Target
 from gradlint.tracing import ModelGraph
@@ -72,6 +73,11 @@ class Context:
     def tangents(self) -> Tangents | None:
         """How far the first steps of training move the outputs, predicted when it is first asked for."""
         return propagation.tangents(self._graph, self._built.values, self.flow)
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """The effort that training will need; None where the tangent kernel is not known."""
+        return outlook(self.tangents, self.flow) if self.tangents is not None else None
 
     def what_if(self, edit: Edit) -> Flow | None:
         """The flow after an edit; the same edit is propagated once only."""

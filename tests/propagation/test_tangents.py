@@ -104,26 +104,29 @@ def test_slowness_is_the_share_of_a_step_that_tells_samples_apart() -> None:
     assert Tangents({"weight": Tangent(1e-4, 0.0, 1.0)}).slowness == pytest.approx(4.0)  # rates end at 1
 
 
-def test_sensitivity_is_what_a_change_of_the_weights_does_to_the_differences_between_samples() -> None:
+def test_scrambling_is_what_a_change_of_the_weights_does_to_the_differences_between_samples() -> None:
     parts = {"weight": Tangent(own=100.0, shared=0.0, gradient_rms=1.0, value_rms=0.3)}
-    assert Tangents(parts, variation=0.03).sensitivity == pytest.approx(2.0)  # 10 · 0.3 / 0.03
-    assert Tangents(parts).sensitivity == math.inf
+    assert Tangents(parts, variation=0.03).scrambling == pytest.approx(2.0)  # 10 · 0.3 / 0.03
+    alike = {"bias": Tangent(own=100.0, shared=100.0, gradient_rms=1.0, value_rms=0.3)}
+    assert Tangents(alike, variation=0.03).scrambling == 0.0  # what moves all answers alike scrambles none
+    assert Tangents(parts).scrambling == 0.0  # no difference yet: a head of zeros
 
 
 def moved(model: nn.Module, x: Tensor, small: float = 1e-4) -> float:
-    """log10 of what a small change of all weights does to the outputs, relative to what tells samples apart."""
+    """log10 of what a small change of all weights does to the differences between outputs, relative to these."""
     with torch.no_grad():
         before = model(x)
         for parameter in model.parameters():
             parameter.add_(small * parameter.square().mean().sqrt() * torch.randn_like(parameter))
-        change = (model(x) - before).square().mean().sqrt() / small
+        moved = model(x) - before
+        change = (moved - moved.mean(0)).square().mean().sqrt() / small
     return math.log10(change / (before - before.mean(0)).square().mean().sqrt())
 
 
-def test_sensitivity_against_weights_that_are_really_moved() -> None:
+def test_scrambling_against_weights_that_are_really_moved() -> None:
     errors = []
     for seed in range(6):
         torch.manual_seed(seed)
         model, x = stack(3, nn.Tanh).double(), torch.randn(256, WIDTH, dtype=torch.float64)
-        errors.append(predicted(model, x).sensitivity - moved(model, x))
+        errors.append(predicted(model, x).scrambling - moved(model, x))
     assert abs(mean(errors)) < WITHIN
