@@ -138,6 +138,16 @@ LAYER = (
 )
 
 GROUP = (
+    Case(
+        "instance norm, its mask pooled",
+        lambda: Chain(*(Chain(point(bias=False), nn.InstanceNorm2d(WIDTH), nn.ReLU()) for _ in range(2)), pooled()),
+        (IMAGE,),
+    ),
+    Case(
+        "one channel per group, its mask pooled",
+        lambda: Chain(point(bias=False), nn.GroupNorm(WIDTH, WIDTH), nn.ReLU(), pooled()),
+        (IMAGE,),
+    ),
     *(images(f"group norm, {groups} groups", partial(nn.GroupNorm, groups, WIDTH)) for groups in (1, 4, 32)),
     Case(
         "local response",

@@ -117,6 +117,7 @@ def instance_norm(call: Call) -> Signal:
 
 
 def _group(call: Call, signal: Signal, units: int, eps: float) -> Signal:
+    """Backward (g − mean g − y·mean(g·y))/σ: a cotangent that depends on y (a ReLU's mask) loses more to it."""
     positions = signal.count(Role.POSITION)
     if units >= WIDE or positions * units <= 1:
         y = _normalised(signal.x, eps, centre=True, over_positions=positions > 1)
@@ -129,20 +130,29 @@ def _group(call: Call, signal: Signal, units: int, eps: float) -> Signal:
     def ahead(m: P.Moments) -> P.Moments:
         return _without_group_mean(m, units, positions).times(1 / variance)
 
-    elements = units * positions
+    elements = units * positions  # the projection on y takes out 1/elements where g does not depend on y
     left = (1 - 1 / elements) * ((elements - 2) / (elements - 3) if elements > 4 else 1.0)
+
+    y = P.reshape_moments(around, ahead(c), "gn", call.key, current=c)
+    z = P.moments(y)
 
     def back(g: Tensor, scale: float) -> Tensor:
         now = P.moments(g)
-        return P.reshape_cotangent(g, ahead(now).times(left), "gn-back", call.key, current=now)
+        seen = _group_mean(P.moments(g * y), units, positions) - _group_mean(now.product(z), units, positions)
+        taken = P.Moments(z.q, z.p, 0.0, 0.0).times(max(seen, 0.0) / variance)
+        return P.reshape_cotangent(g, ahead(now).minus(taken).times(left), "gn-back", call.key, current=now)
 
-    y = P.reshape_moments(around, ahead(c), "gn", call.key, current=c)
     return Signal(emit(y, (signal.x, back)), call.shape, signal.dims)
+
+
+def _group_mean(m: P.Moments, units: int, positions: int) -> float:
+    """Second moment of the mean over `units` exchangeable units and all positions of the sample."""
+    return (m.q + (positions - 1) * m.p) / positions / units
 
 
 def _without_group_mean(m: P.Moments, units: int, positions: int) -> P.Moments:
     """Moments after the mean over `units` exchangeable units and all positions of the sample is taken out."""
-    same = (m.q + (positions - 1) * m.p) / positions / units
+    same = _group_mean(m, units, positions)
     other = (m.s + (positions - 1) * m.o) / positions / units
     return P.Moments(m.q - same, m.p - same, m.s - other, m.o - other)
 
