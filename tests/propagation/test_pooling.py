@@ -94,6 +94,36 @@ MAXIMA = {
     "maximum, global": lambda: nn.AdaptiveMaxPool2d(1),
 }
 
+
+class Unpooled(nn.Module):
+    """Maxima put back where they were, as in SegNet."""
+
+    def __init__(self, *between: nn.Module) -> None:
+        super().__init__()
+        self.between = nn.Sequential(*between)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, where = F.max_pool2d(x, 2, return_indices=True)
+        back: Tensor = F.max_unpool2d(self.between(y), where, 2)
+        return back
+
+
+UNPOOLED = (
+    Case("unpooled", lambda: Chain(point(), nn.ReLU(), Unpooled(point()), point()), (IMAGE,)),
+    Case(
+        "unpooled, normalised, shared gradient",
+        lambda: Chain(
+            point(),
+            Unpooled(point(), nn.ReLU()),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+            pooled(),
+        ),
+        ((16, WIDTH, 8, 8),),
+        within=0.09,
+    ),
+)
 BORDERS = tuple(
     Case(
         f"{name}, normalised behind it",
@@ -175,4 +205,9 @@ def test_maximum(case: Case) -> None:
 @each(BORDERS)
 def test_borders_that_hold_less(case: Case) -> None:
     """What all units have in common is smaller there, and differs from place to place."""
+    check(case)
+
+
+@each(UNPOOLED)
+def test_maxima_put_back(case: Case) -> None:
     check(case)

@@ -1,4 +1,4 @@
-"""Rows that an index picks and puts back: experts that see their own tokens only.
+"""Rows that an index picks and puts back (experts that see their own tokens only), and max unpooling.
 
 Which rows they are is not known, only how many: each is picked with the same probability f. A pair of rows is picked
 with f², so what rows share is thinned more than what each has of its own.
@@ -7,13 +7,15 @@ with f², so what rows share is thinned more than what each has of its own.
 import math
 from typing import Any
 
+import torch
 from torch import fx
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, dim
+from gradlint.propagation.dims import Dims, Role, dim, image_dims
 from gradlint.propagation.signal import Back, Signal, emit, mapped
 from gradlint.propagation.transfer import elementwise
+from gradlint.propagation.transfer.contraction import as_units
 
 
 def thinned(m: P.Moments, picked: int, rows: int) -> P.Moments:
@@ -68,9 +70,41 @@ def _picked_from(call: Call, rows: int) -> Dims | None:
     return None
 
 
+def max_unpool(axes: int) -> Transfer:
+    """max_unpool1d, 2d, 3d: each element goes to the place in its window where the maximum was, zeros elsewhere.
+
+    Which place that is differs from unit to unit and from sample to sample.
+    """
+
+    def rule(call: Call) -> Signal:
+        signal = call.signal(call.args[0])
+        signal = as_units(signal, (1,), image_dims(signal.shape), call)
+        given, places = math.prod(signal.shape[-axes:]), math.prod(call.shape[-axes:])
+        if given > places:
+            raise NoRuleError("it has fewer places than elements")
+        f = given / places
+        x = signal.value.expand(P.R, P.S)
+        m = P.moments(x)
+        there = torch.stack([P.permutation(call.key, i) % P.distinct() < f * P.distinct() for i in range(P.R)])
+        wanted = P.Moments(m.q * f, m.p * f * f, m.s * f * f, m.o * f * f)
+        y = P.reshape_moments(x * there, wanted, "unpool", call.key)
+
+        def back(g: P.Moments) -> P.Moments:
+            return P.Moments(g.q, g.p, f * g.s + (1 - f) * g.o, g.o)  # the same place in both samples, or another
+
+        dims = (*signal.dims[:-axes], *(dim(n, Role.POSITION) for n in call.shape[-axes:]))
+        return Signal(emit(y, (signal.x, mapped(back, "unpool-back", call.key))), call.shape, dims)
+
+    return rule
+
+
 def is_rows(picked: tuple[int, ...], given: tuple[int, ...]) -> bool:
     """Whether whole rows have been picked, fewer than there are."""
     return len(picked) == len(given) > 1 and picked[1:] == given[1:] and math.prod(picked) < math.prod(given)
 
 
-RULES: dict[str, Transfer] = {"where": where, "index_add": index_add}
+RULES: dict[str, Transfer] = {
+    "where": where,
+    "index_add": index_add,
+    **{f"max_unpool{n}d": max_unpool(n) for n in (1, 2, 3)},
+}
