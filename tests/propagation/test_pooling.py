@@ -178,6 +178,17 @@ GREATEST = (
         lambda: Chain(point(), nn.ReLU(), Fan(torch.add, nn.MaxPool2d(2), nn.AvgPool2d(2)), point()),
         (IMAGE,),
     ),
+    Case(
+        "maximum, global, as a gate",
+        lambda: Chain(
+            point(),
+            Fan(torch.mul, Op(lambda x: x), Chain(nn.AdaptiveMaxPool2d(1), nn.Conv2d(WIDTH, WIDTH, 1), nn.Sigmoid())),
+            point(),
+            pooled(),
+        ),
+        (IMAGE,),
+        within=0.06,
+    ),
     Case("maximum of the input", lambda: Chain(nn.MaxPool2d(2), point()), (IMAGE,)),
 )
 

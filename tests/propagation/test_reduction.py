@@ -43,6 +43,9 @@ POSITIONS = (
     over("running sum", lambda x: x.cumsum(1) / 24),
     over("mean of some tokens", lambda x: x[:, :6].mean(1)),
     over("mean of samples", lambda x: x.mean(0)),
+    over("largest of all tokens", lambda x: x.amax(1)),
+    over("largest of four tokens", lambda x: x.view(8, 4, 6, WIDTH).max(1).values),
+    over("largest of four tokens, averaged", lambda x: x.view(8, 4, 6, WIDTH).max(1).values.mean(1)),
     Case(
         "global average by mean", lambda: Chain(point(), nn.ReLU(), Op(lambda x: x.mean((-2, -1))), dense()), (IMAGE,)
     ),

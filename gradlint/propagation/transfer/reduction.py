@@ -1,13 +1,12 @@
 """Sums and means over units, positions and samples, and the statistics built from them."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
+from gradlint.propagation.call import Call, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, count
 from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit, modes
@@ -31,7 +30,8 @@ def reduced_axes(call: Call, index: int = 1) -> tuple[int, ...]:
     return tuple(sorted(a % rank for a in axes))
 
 
-def _result_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]) -> Dims:
+def remaining_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]) -> Dims:
+    """The dims that a reduction over `axes` leaves, kept as dims of size one where the result has as many."""
     if len(shape) == len(signal.shape):
         return tuple(() if i in axes else d for i, d in enumerate(signal.dims))
     return tuple(d for i, d in enumerate(signal.dims) if i not in axes)
@@ -44,7 +44,7 @@ def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
     x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
     x = unit_mean(x, units, call.key, alone=signal.group == 1)
     group = units if 1 < units < BLOCK else signal.group
-    return Signal(x, call.shape, _result_dims(signal, axes, call.shape), group=group)
+    return Signal(x, call.shape, remaining_dims(signal, axes, call.shape), group=group)
 
 
 def unit_mean(x: Tensor, n: int, *key: object, alone: bool = True) -> Tensor:
@@ -192,60 +192,6 @@ def running_sum(call: Call) -> Signal:
     return map_positions(signal, a, signal.shape, signal.dims, call.key)
 
 
-def extreme(call: Call) -> Any:
-    """`amax`, `amin`, `max`, `min` over dims: over units the largest particle, over positions the larger replica."""
-    if len(call.args) > 1 and isinstance(call.args[1], Signal | Tensor):
-        from gradlint.propagation.transfer.elementwise import elementwise
-
-        return elementwise(call)
-    signal = call.signal(call.args[0])
-    axes = reduced_axes(call)
-    sign = -1.0 if call.op.op in ("amin", "min", "aminmax") else 1.0
-    gone = [signal.dims[i] for i in axes]
-    x = signal.x * sign
-    for role in (Role.POSITION, Role.SAMPLE):
-        if count(gone, role) > 1:
-            x = _largest_place(x, count(gone, role), role, call.key)
-    units = count(gone, Role.UNIT) * count(gone, Role.KEY)
-    x = _largest_unit(x, units, evenly=call.op.op in ("amax", "amin"))
-    group = units if 1 < units < P.distinct() else signal.group
-    result = Signal(x * sign, call.shape, _result_dims(signal, axes, call.shape), group=group)
-    meta = call.node.meta.get("val")
-    return (result, Ids(call.shape)) if isinstance(meta, tuple | list) else result
-
-
-def _largest_unit(x: Tensor, n: int, *, evenly: bool) -> Tensor:
-    """Largest of `n` units: of groups of particles, or of all where there are no fewer units.
-
-    Equal ones (zeros behind a ReLU) share the gradient `evenly`, or one of them gets it.
-    """
-    if n == 1 or x.shape[1] == 1:
-        return x
-    if n >= P.distinct():
-        return x.amax(1, keepdim=True)
-    v = x.detach().expand(P.R, P.S).view(P.R, P.BLOCKS, -1)
-    whole = P.distinct() // n * n
-    top = v[..., :whole].reshape(P.R, P.BLOCKS, -1, n).amax(3).repeat_interleave(n, 2)
-    top = torch.cat([top, top[..., : P.distinct() - whole]], 2)
-    won = (v == top).to(P.DTYPE)
-    ties = won[..., :whole].reshape(P.R, P.BLOCKS, -1, n).sum(3).repeat_interleave(n, 2)
-    ties = torch.cat([ties, ties[..., : P.distinct() - whole]], 2).clamp(min=1)
-    won = (won / (ties if evenly else ties.sqrt())).reshape(P.R, P.S)
-    return emit(top.reshape(P.R, P.S), (x, lambda g, scale: g * won))
-
-
-def _largest_place(x: Tensor, n: int, role: Role, key: str) -> Tensor:
-    """Largest over `n` positions or samples; its gradient goes to one of them."""
-    v, axis = x.detach().view(2, 2, -1), 1 if role is Role.POSITION else 0
-    common = v.mean(axis, keepdim=True)
-    rest = v - common
-    top = common.expand_as(v)
-    for draw in range(min(n, 256)):
-        top = torch.maximum(top, common + rest[..., P.permutation(key, role, draw)[: v.shape[2]]])
-    top = top.narrow(axis, 0, 1).expand_as(v).reshape(P.R, -1)
-    return emit(top, (x, lambda g, scale: P.cotangent(P.Moments(P.moments(g).q / n, 0.0, 0.0, 0.0), "max", key)))
-
-
 RULES: dict[str, Transfer] = {
     "mean": mean,
     "sum": total,
@@ -258,5 +204,4 @@ RULES: dict[str, Transfer] = {
     "frobenius_norm": norm,
     "logsumexp": log_sum_exp,
     "cumsum": running_sum,
-    **dict.fromkeys("amax amin max min".split(), extreme),
 }
