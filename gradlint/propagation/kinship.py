@@ -82,7 +82,7 @@ class Kinship:
         both, level = torch.ones((), dtype=P.DTYPE), math.prod(float(a.mean()) for a in reach) ** 2
         for a in reach:
             shifts = torch.arange(-REACH, REACH + 1).abs().tolist()
-            both = both[..., None] * torch.tensor([float((a[d:] * a[: a.numel() - d]).mean()) for d in shifts])
+            both = both[..., None] * torch.tensor([float((a[d:] * a[: max(a.numel() - d, 0)]).mean()) for d in shifts])
         alike = (both - level).nan_to_num() * mean / max(variance, 1e-300)  # no two places are so far apart
         return Kinship(self.pairs + alike.square(), self.units)
 

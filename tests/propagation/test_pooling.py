@@ -141,6 +141,7 @@ AVERAGED = (
         correlated(name, MEANS[name])
         for name in ("average 2", "average 3, stride 2", "average, ceil", "adaptive to 1", "adaptive to 3")
     ),
+    independent("average 3, stride 1, three places", lambda: nn.AvgPool2d(3, 1, 1), SMALL),
     independent("average 1d", lambda: nn.AvgPool1d(4), SIGNAL),
     independent("adaptive 1d", lambda: nn.AdaptiveAvgPool1d(6), SIGNAL),
     independent("average 3d", lambda: nn.AvgPool3d(2), VOLUME),
