@@ -117,3 +117,21 @@ class Filled(nn.Module):
 
 def test_memory_that_is_filled_part_by_part() -> None:
     check(Case("filled", lambda: Chain(dense(), nn.ReLU(), Filled(), dense(2 * WIDTH)), ((32, WIDTH),)))
+
+
+class SpatialGate(nn.Module):
+    """CBAM's: a map computed from the mean and the largest of all channels, multiplied back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 32, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+        gated: Tensor = x.unflatten(1, (32, -1)) * self.conv(seen).sigmoid().unsqueeze(2)
+        return gated.flatten(1, 2)
+
+
+def test_statistics_of_all_units_joined() -> None:
+    """One number per place stands for one unit: it gets one unit's gradient."""
+    check(Case("gate", lambda: Chain(point(), SpatialGate(), point()), ((8, WIDTH, 8, 8),), within=0.1, seeds=6))

@@ -12,7 +12,7 @@ from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
 from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
 from gradlint.propagation.parts import MOST, Parts, narrowed
 from gradlint.propagation.pointwise import by_shape
-from gradlint.propagation.signal import Part, Signal, emit
+from gradlint.propagation.signal import Part, Signal, emit, modes
 from gradlint.propagation.transfer.layout import rearranged
 from gradlint.propagation.weights import Weight
 from gradlint.tracing.model_graph import TensorMeta, op_of
@@ -31,10 +31,9 @@ def mixture(call: Call, signals: list[Signal], sizes: list[int], shape: tuple[in
         here = P.tiled(order[edges[i] : edges[i + 1]])
         inside = torch.randperm(P.distinct(), generator=P.generator("component", call.key, i))
         there = P.tiled(inside[:count])
-        wide = signal.x.expand(P.R, P.S)
-        y[:, here] = wide.detach()[:, there]
+        y[:, here] = signal.value.expand(P.R, P.S)[:, there]
         parts.extend(_components(signal, here, there))
-        pairs.append((wide, _back(here, there, call.key, i)))
+        pairs.append((signal.x, _back(here, there, signal.x.shape[1] == 1, call.key, i)))
     keep = tuple(parts) if len(parts) <= 256 else ()
     return Signal(emit(y, *pairs), shape, dims, dense=all(s.dense for s in signals), parts=keep)
 
@@ -51,14 +50,19 @@ def _components(signal: Signal, here: Tensor, there: Tensor) -> list[Part]:
     return out
 
 
-def _back(here: Tensor, there: Tensor, key: str, i: int) -> Any:
-    """The component's particles get what stands at their places; the ones left out get the like of it."""
+def _back(here: Tensor, there: Tensor, alone: bool, key: str, i: int) -> Any:
+    """The component's particles get what stands at their places; the ones left out get the like of it.
+
+    One number per replica (`alone`) stands for one unit: it gets what one of the places gets, not their sum.
+    """
 
     def back(g: Tensor, scale: float) -> Tensor:
         whole = P.moments(g)
         if not here.numel() or whole.q <= 0:
             return torch.zeros(P.R, P.S, dtype=P.DTYPE)
         ratio = float(g[:, here].square().mean()) / whole.q
+        if alone:
+            return modes(whole.times(ratio), "mixture", key, i)
         out = P.cotangent(whole.times(ratio), "mixture", key, i)
         out[:, there] = g[:, here]
         return out

@@ -180,7 +180,7 @@ def _largest_unit(x: Tensor, n: int, *, evenly: bool) -> Tensor:
     if n == 1 or x.shape[1] == 1:
         return x
     if n >= P.distinct():
-        return x.amax(1, keepdim=True)
+        return _largest_of_all(x, n)
     v = x.detach().expand(P.R, P.S).view(P.R, P.BLOCKS, -1)
     whole = P.distinct() // n * n
     top = v[..., :whole].reshape(P.R, P.BLOCKS, -1, n).amax(3).repeat_interleave(n, 2)
@@ -190,6 +190,15 @@ def _largest_unit(x: Tensor, n: int, *, evenly: bool) -> Tensor:
     ties = torch.cat([ties, ties[..., : P.distinct() - whole]], 2).clamp(min=1)
     won = (won / (ties if evenly else ties.sqrt())).reshape(P.R, P.S)
     return emit(top.reshape(P.R, P.S), (x, lambda g, scale: g * won))
+
+
+def _largest_of_all(x: Tensor, n: int) -> Tensor:
+    """`[R, 1]` the largest particle, which gets what one of `n` units gets: in each block of them alike."""
+    v = x.detach()
+    top = v.amax(1, keepdim=True)
+    won = (v == top).to(P.DTYPE)
+    won = won * (x.shape[1] / n / won.sum(1, keepdim=True)).sqrt()
+    return emit(top, (x, lambda g, scale: g * won))
 
 
 def _largest_replica(x: Tensor, n: int, role: Role, key: str) -> Tensor:
