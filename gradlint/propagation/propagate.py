@@ -12,7 +12,7 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation, is_complex
 from gradlint.propagation.inputs import alike
 from gradlint.propagation.result import build_flow
-from gradlint.propagation.scans import unrolled_scans
+from gradlint.propagation.scans import scans
 from gradlint.propagation.signal import Signal, modes
 from gradlint.propagation.transfer import TRANSFER
 from gradlint.propagation.whatif import Editor, NotApplicableError, check_names, edited_values
@@ -35,11 +35,14 @@ def propagate(
     return _run(Propagation(graph, values, TRANSFER, seed), together=together)
 
 
-def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0) -> Flow | None:
-    """The flow after an edit; None where the edit does not apply to this graph."""
+def what_if(
+    graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0, together: bool = False
+) -> Flow | None:
+    """The flow after an edit, all as for `propagate`; None where the edit does not apply to this graph."""
     try:
         check_names(graph, edit)
-        return _run(Propagation(graph, edited_values(values, edit), TRANSFER, seed, Editor(edit)))
+        run = Propagation(graph, edited_values(values, edit), TRANSFER, seed, Editor(edit))
+        return _run(run, together=together)
     except NotApplicableError:
         return None
 
@@ -48,7 +51,7 @@ def _run(run: Propagation, *, together: bool = False) -> Flow:
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         try:
             run.forward()
-            run.unknown.extend(unrolled_scans(run.environment))
+            run.unknown.extend(scans(run.environment))
             _backward(run, together=together)
             return build_flow(run)
         finally:

@@ -1,7 +1,10 @@
-"""State-space scans written as a Python loop: several computed sequences taken apart step by step.
+"""State-space scans, as a Python loop or in parallel: computed decays are multiplied up over steps.
 
-Their steps are multiplied into one another with what units and positions share, of which the particles know too little:
-predicted gradients drift by tenths of a decade per layer (Mamba). They are named, so that nothing is built on them.
+In a loop several computed sequences are taken apart step by step: what units and positions share, of which the
+particles know too little, is multiplied again and again, and gradients drift by tenths of a decade per layer (Mamba).
+In parallel (Dao & Gu 2024, Mamba-2) products are exponentials of differences between running sums, which are never
+above one since later sums are never above earlier ones; two positions of a signal have no order, and half of all
+differences come out positive. Both are named, so that nothing is built on them.
 """
 
 from collections import Counter
@@ -16,6 +19,49 @@ STEPS = 8
 """From this many single steps on, a sequence counts as taken apart."""
 SEQUENCES = 3
 """A recurrent cell reads one or two sequences; a scan at least its decay, its input and its output map."""
+
+
+CARRYING = frozenset(
+    "add sub neg mul div masked_fill where clamp clamp_max getitem select narrow permute transpose reshape view pad "
+    "unsqueeze squeeze expand contiguous flatten to float constant_pad_nd alias".split()
+)
+"""Operators through which a running sum goes on its way to an exponential."""
+
+
+def scans(environment: dict[fx.Node, object]) -> list[UnknownOperator]:
+    """Scans of both kinds, one entry per module."""
+    return unrolled_scans(environment) + parallel_scans(environment)
+
+
+def parallel_scans(environment: dict[fx.Node, object]) -> list[UnknownOperator]:
+    """The modules that take exponentials of running sums of computed sequences."""
+    found: dict[str, fx.Node] = {}
+    for node, value in environment.items():
+        if isinstance(value, Signal) and not value.free and op_of(node).op == "cumsum" and _reaches_exponential(node):
+            found.setdefault(op_of(node).module, node)
+    return [
+        UnknownOperator(
+            "parallel scan",
+            op_of(node).name,
+            op_of(node).location,
+            "exponentials of running sums: that later sums are never above earlier ones is not followed",
+        )
+        for node in found.values()
+    ]
+
+
+def _reaches_exponential(node: fx.Node) -> bool:
+    seen, waiting = {node}, [node]
+    while waiting:
+        for user in waiting.pop().users:
+            if user in seen or user.op != "call_function":
+                continue
+            seen.add(user)
+            if op_of(user).op in ("exp", "exp2"):
+                return True
+            if op_of(user).op in CARRYING:
+                waiting.append(user)
+    return False
 
 
 def unrolled_scans(environment: dict[fx.Node, object]) -> list[UnknownOperator]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from _compare import Case, check, each
-from _modules import WIDTH, Chain, dense
+from _compare import Case, check, each, predict
+from _modules import WIDTH, Chain, Op, dense
 from torch import Tensor, nn
 
 import gradlint
@@ -212,3 +212,28 @@ def test_what_arrives_at_each_step_as_the_model_reads_it(
     assert len(error) == 12
     assert float(error.abs().max()) < 0.3  # four drawn samples, one cotangent each
     assert times.lost_as_read == pytest.approx(float((measured.max() / measured[0]).log10()), abs=0.3)
+
+
+class Decaying(nn.Module):
+    """A scan in parallel: each step reads those before it through the decays between them (Mamba-2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay, self.value = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums = (-nn.functional.softplus(self.decay(x))).cumsum(1)
+        between = (sums.unsqueeze(2) - sums.unsqueeze(1)).masked_fill(
+            ~torch.ones(24, 24, dtype=torch.bool).tril()[..., None], -torch.inf
+        )
+        mixed: Tensor = torch.einsum("btsd,bsd->btd", between.exp(), self.value(x))
+        return mixed
+
+
+def test_a_parallel_scan_is_named() -> None:
+    flow = predict(Decaying(), torch.randn(8, 24, WIDTH))
+    assert [unknown.op for unknown in flow.unknown if "scan" in unknown.op] == ["parallel scan"]
+
+
+def test_a_running_sum_alone_is_no_scan() -> None:
+    assert not predict(Chain(dense(), Op(lambda x: x.cumsum(1))), torch.randn(8, 24, WIDTH)).unknown
