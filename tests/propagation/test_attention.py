@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _compare import Case, check, each
+from _compare import Case, check, each, predict
 from _modules import WIDTH, Chain, Op, Skip, dense, token_mean
 from torch import Tensor, nn
 
@@ -191,3 +191,21 @@ def test_attention_modules(case: Case) -> None:
 @each(SOFTMAX)
 def test_softmax(case: Case) -> None:
     check(case)
+
+
+class Inverted(nn.Module):
+    """A softmax matrix' inverse by iteration (Nyströmformer)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = (x @ x.transpose(1, 2)).softmax(-1)
+        inverse = scores.transpose(1, 2)
+        for _ in range(6):
+            inverse = 2 * inverse - inverse @ scores @ inverse
+        y: Tensor = inverse @ x
+        return y
+
+
+def test_powers_of_a_matrix_over_positions_are_named() -> None:
+    flow = predict(Chain(dense(), Inverted(), dense()), torch.randn(8, 24, WIDTH))
+    assert {unknown.op for unknown in flow.unknown} == {"matmul"}
+    assert all(p.gradient_rms and p.gradient_rms < 1e6 for p in flow.parameters().values())

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
@@ -32,7 +32,40 @@ def product(call: Call, a: Any, b: Any) -> Signal:
     left, right = call.signal(a), call.signal(b)
     if len(right.shape) < 2 or len(left.shape) < 2:
         raise NoRuleError("a product of vectors")
+    if _is_power(call):
+        raise NoRuleError("powers of a matrix over positions: its factors depend on each other")
     return contract(call, left, right)
+
+
+def _is_power(call: Call) -> bool:
+    """Whether both factors are matrices over positions computed from one such matrix (an inverse by iteration).
+
+    Their products are far from those of independent factors: softmax rows sum to one, and so do those of any power.
+    """
+    nodes = [n for n in call.node.args[:2] if isinstance(n, fx.Node)]
+    if len(nodes) < 2:
+        return False
+    first, second = (_matrices_behind(n, call) for n in nodes)
+    return bool(first & second)
+
+
+def _matrices_behind(node: fx.Node, call: Call) -> set[fx.Node]:
+    """The matrices over positions from which one is computed, itself included."""
+    found: set[fx.Node] = set()
+    waiting = [node]
+    while waiting:
+        seen = waiting.pop()
+        value = call.run.environment.get(seen)
+        if seen in found or not isinstance(value, Signal) or not _is_over_positions(value):
+            continue
+        found.add(seen)
+        waiting.extend(seen.all_input_nodes)
+    return found
+
+
+def _is_over_positions(signal: Signal) -> bool:
+    dims = signal.dims[-2:]
+    return len(dims) == 2 and all(count([d], Role.POSITION) * count([d], Role.KEY) > 1 for d in dims)
 
 
 def _from_the_left(call: Call, matrix: Weight | Tensor, signal: Signal) -> Signal:
