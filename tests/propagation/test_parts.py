@@ -37,6 +37,24 @@ class Packed(nn.Module):
         return y
 
 
+class ByHand(nn.Module):
+    """Attention without the fused operator, with a bias of the scores if wanted (BEiT)."""
+
+    def __init__(self, *, biased: bool = False) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(WIDTH), dense(WIDTH, 3 * WIDTH), dense()
+        self.bias = nn.Parameter(torch.randn(1, 4, PATCHES + 1, PATCHES + 1)) if biased else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, c = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(b, n, 3, 4, c // 4).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = (q @ k.transpose(-2, -1)) * (c // 4) ** -0.5
+        if self.bias is not None:
+            scores = scores + self.bias
+        y: Tensor = x + self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, n, c))
+        return y
+
+
 class Classified(nn.Module):
     """Patches behind one or more learned tokens."""
 
@@ -72,6 +90,9 @@ TOKENS = (
     Case("norms behind", lambda: Classified(encoder(pre=False), encoder(pre=False)), INPUT, 0.05),
     Case("a token as large as the patches", lambda: Classified(encoder(), size=1.0), INPUT, 0.06),
     Case("one linear layer for all three", lambda: Classified(Packed(), Packed()), INPUT, 0.06),
+    Case("attention by hand", lambda: Classified(ByHand(), ByHand()), INPUT, 0.06),
+    Case("attention by hand, biased", lambda: Classified(ByHand(biased=True), ByHand(biased=True)), INPUT, 0.08),
+    Case("attention by hand, all tokens read", lambda: Classified(ByHand(), ByHand(), read=lambda x: x), INPUT, 0.05),
     Case("all tokens read", lambda: Classified(encoder(), encoder(), read=lambda x: x), INPUT, 0.05),
     Case("patches read", lambda: Classified(encoder(), read=lambda x: x[:, 1:].mean(1)), INPUT, 0.05),
     Case("two tokens, both read", lambda: Classified(encoder(), tokens=2, read=lambda x: x[:, :2]), INPUT, 0.06),

@@ -6,16 +6,14 @@ What an operator would do across kinds, and is not known here, is done on the mi
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NamedCall, Transfer
 from gradlint.propagation.dims import Dims
 from gradlint.propagation.parts import Parts, narrowed, narrowed_shape, place
-from gradlint.propagation.sharing import fork
-from gradlint.propagation.signal import Back, Signal, emit
+from gradlint.propagation.signal import Signal
+from gradlint.propagation.transfer import parts_attending
 from gradlint.propagation.transfer.elementwise import MAPS, PAIRS
 from gradlint.propagation.transfer.joining import mixture
 from gradlint.propagation.weights import Weight
@@ -29,6 +27,9 @@ EACH_ALONE = (
     )
 )
 """Operators that leave positions apart, and their dims in place."""
+
+SOFTMAX = frozenset("softmax _softmax special_softmax".split())
+"""Over keys, each query's row alone."""
 
 LAYOUT = frozenset(
     "view reshape flatten unflatten squeeze unsqueeze _unsafe_view permute transpose swapaxes swapdims movedim "
@@ -48,14 +49,16 @@ def in_parts(call: Call, rule: Transfer) -> Any:
     lead = next(v for v in _leaves(call) if isinstance(v, Parts))
     result = None
     if all(v.sizes == lead.sizes for v in _leaves(call) if isinstance(v, Parts)):
-        if op in EACH_ALONE:
+        if op in EACH_ALONE or (op in SOFTMAX and call.arg(1, "dim", -1) in (-1, len(lead.shape) - 1)):
             result = _each_alone(call, rule, lead)
         elif op in LAYOUT:
             result = _by_layout(call, rule, lead)
         elif op in PICKS and call.args[0] is lead:
             result = _picked(call, rule, lead)
         elif op == "scaled_dot_product_attention":
-            result = _attention(call, rule, lead)
+            result = parts_attending.fused(call, rule)
+        elif op in ("matmul", "bmm"):
+            result = parts_attending.product(call, rule)
     return rule(whole(call)) if result is None else result
 
 
@@ -219,60 +222,3 @@ def _across(call: Call, rule: Transfer, lead: Parts) -> Any:
     columns = zip(*(rule(c) for c in calls), strict=True)
     made = [Parts.of(list(c), lead.sizes, s.shape, s.dims) for c, s in zip(columns, like, strict=True)]
     return None if any(p is None for p in made) else tuple(made)
-
-
-def _attention(call: Call, rule: Transfer, lead: Parts) -> Any:
-    """Every kind of query reads the keys and values of all kinds."""
-    query, key, value = call.args[:3]
-    masked = call.arg(3, "attn_mask") is not None or bool(call.arg(5, "is_causal", False))
-    if masked or (isinstance(query, Parts) and query.axis != len(query.shape) - 2):
-        return None
-    key, value = (_pooled(call, v) if isinstance(v, Parts) else v for v in (key, value))
-    rest = call.args[3:]
-    if not isinstance(query, Parts):
-        return rule(replace(call, args=(query, key, value, *rest)))
-    readers = len(query.sizes)
-    keys, values = (fork(s, readers, f"{call.key}.{n}", alike=True) for s, n in ((key, "keys"), (value, "values")))
-    dims = (*query.dims[:-1], value.dims[-1])
-    signals = []
-    for k, n in enumerate(query.sizes):
-        shape = narrowed_shape(dims, call.shape, query.count, n)
-        args = (query.signals[k], keys[k], values[k], *rest)
-        part = NamedCall(call.node, call.op, args, call.kwargs, call.run, f"{call.key}.part{k}", shape)
-        signals.append(rule(part))
-    return Parts.of(signals, query.sizes, call.shape, dims)
-
-
-def _pooled(call: Call, parts: Parts) -> Signal:
-    """All kinds as one signal with the moments of the whole, where only moments count (keys, values)."""
-    xs, total = [s.value.expand(P.R, P.S) for s in parts.signals], parts.count
-    shares = [n / total for n in parts.sizes]
-    mean = sum(share * x.mean(1, keepdim=True) for share, x in zip(shares, xs, strict=True))
-    around = [x - mean for x in xs]
-    y = P.gaussian(_over_all(around, parts.sizes), call.key, parts.axis, len(parts.shape)) + mean
-
-    def back(size: int, i: int) -> Back:
-        def handed(g: Tensor, scale: float) -> Tensor:
-            m = P.moments(g)
-            return P.cotangent(P.Moments(m.q, m.q, m.s, m.s) if size == 1 else m, "pooled", call.key, i)
-
-        return handed
-
-    backs = [(s.x, back(n, i)) for i, (s, n) in enumerate(zip(parts.signals, parts.sizes, strict=True))]
-    return Signal(emit(y, *backs), parts.shape, parts.dims)
-
-
-def _over_all(kinds: list[Tensor], sizes: tuple[int, ...]) -> P.Moments:
-    """Moments of the whole: pairs of positions are of one kind, or of two."""
-    same, other = torch.zeros(2, dtype=P.DTYPE), torch.zeros(2, dtype=P.DTYPE)  # this sample, another one
-    for i, (n, a) in enumerate(zip(sizes, kinds, strict=True)):
-        m = P.moments(a)
-        same += n * torch.tensor([m.q, m.s], dtype=P.DTYPE)
-        other += n * (n - 1) * torch.tensor([m.p, m.o], dtype=P.DTYPE)
-        for j, (k, b) in enumerate(zip(sizes, kinds, strict=True)):
-            if i != j:
-                pairs = (a @ b.T / P.S).view(2, 2, 2, 2).mean((1, 3))  # [sample, sample]
-                other += n * k * torch.stack([pairs.diagonal().mean(), pairs.flip(0).diagonal().mean()])
-    total = sum(sizes)
-    (q, s), (p, o) = (same / total).tolist(), (other / (total * (total - 1))).tolist()
-    return P.Moments(q, p, s, o)
