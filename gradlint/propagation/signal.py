@@ -33,6 +33,8 @@ class Part:
     index: Tensor
     moments: P.Moments | None
     """Uncentred moments from all particles of the component; None once an elementwise map has changed them."""
+    units: int = 0
+    """Units that it stands for, where it is units that were joined; components stand in their order."""
 
 
 @dataclass(frozen=True, slots=True)

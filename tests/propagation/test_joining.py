@@ -135,3 +135,40 @@ class SpatialGate(nn.Module):
 def test_statistics_of_all_units_joined() -> None:
     """One number per place stands for one unit: it gets one unit's gradient."""
     check(Case("gate", lambda: Chain(point(), SpatialGate(), point()), ((8, WIDTH, 8, 8),), within=0.1, seeds=6))
+
+
+class Cut(nn.Module):
+    """Joined features of several sizes, of which a part is read on."""
+
+    def __init__(self, read: Callable[[Tensor], Tensor], width: int) -> None:
+        super().__init__()
+        self.first, self.second, self.out = dense(), dense(), dense(width)
+        self.read = read
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.out(self.read(torch.cat([3 + self.first(x), 0.3 * self.second(x)], -1)))
+        return y
+
+
+CUT = (
+    Case("the first part", lambda: Chain(dense(), Cut(lambda x: x[..., :WIDTH], WIDTH)), (TOKENS,), within=0.06),
+    Case("the second part", lambda: Chain(dense(), Cut(lambda x: x[..., WIDTH:], WIDTH)), (TOKENS,), within=0.06),
+    Case("parts apart again", lambda: Chain(dense(), Cut(lambda x: x.chunk(2, -1)[1].relu(), WIDTH)), (TOKENS,)),
+    Case(
+        "a product of both parts",
+        lambda: Chain(dense(), Cut(lambda x: torch.mul(*x.chunk(2, -1)), WIDTH)),
+        (TOKENS,),
+        within=0.06,
+    ),
+    Case(
+        "across both parts",
+        lambda: Chain(dense(), Cut(lambda x: x.relu()[..., WIDTH // 2 : 3 * WIDTH // 2], WIDTH)),
+        (TOKENS,),
+        within=0.06,
+    ),
+)
+
+
+@each(CUT)
+def test_parts_of_what_was_joined(case: Case) -> None:
+    check(case)

@@ -1,6 +1,7 @@
 """Elementwise operators of any arity: applied to the particles as they stand, differentiated by autograd."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ PAIRS = frozenset(
 )
 """Maps of several tensors (or of a tensor and numbers)."""
 
+OPERANDS = Signal | Weight | Tensor | Ids
 BLOCKED = -50.0
 """Additive masks hold minus infinity or a large negative number (-100 in Swin) where a key is hidden."""
 
@@ -114,16 +116,13 @@ def _is_floating(value: Any) -> bool:
 
 def elementwise(call: Call) -> Signal:
     """Apply the operator itself to the particles."""
-    leaves = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, Signal | Weight | Tensor | Ids)]
+    leaves = [v for v in (*call.args, *call.kwargs.values()) if isinstance(v, OPERANDS)]
     if any(isinstance(v, Ids) for v in leaves) and call.op.op in ("eq", "ne", "lt", "gt", "le", "ge"):
         return Ids(call.shape)  # type: ignore[return-value]
     ready, dims = operands(call, leaves)
     lookup = {id(v): r for v, r in zip(leaves, ready, strict=True)}
-    args, kwargs = tree_map(
-        lambda v: lookup.get(id(v), v),
-        (call.args, dict(call.kwargs)),
-        is_leaf=lambda v: isinstance(v, Signal | Weight | Tensor | Ids),
-    )
+    given = (call.args, dict(call.kwargs))
+    args, kwargs = tree_map(lambda v: lookup.get(id(v), v), given, is_leaf=lambda v: isinstance(v, OPERANDS))
     y = _evaluate(call, args, kwargs)
     signals = [v for v in leaves if isinstance(v, Signal)]
     first = signals[0] if signals else call.signal(leaves[0], dims)
@@ -144,7 +143,7 @@ def elementwise(call: Call) -> Signal:
         mask=_mask(call, signals) if scaled or len(signals) <= 1 else None,
         rows=first.rows if scaled and call.op.op in ("mul", "div") else None,
         prob=first.prob if scaled and call.op.op in ("mul", "div") else None,
-        parts=tuple(type(p)(p.index, None) for p in first.parts) if len(signals) == 1 else (),
+        parts=tuple(replace(p, moments=None) for p in first.parts) if len(signals) == 1 else (),
         before=first if single and call.op.op in MAPS else None,
         profile=_profile(signals, call.shape),
         kinship=_kinship(call, signals, y.detach()),

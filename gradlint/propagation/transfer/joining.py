@@ -18,8 +18,10 @@ from gradlint.propagation.weights import Weight
 from gradlint.tracing.model_graph import TensorMeta, op_of
 
 
-def mixture(call: Call, signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims) -> Signal:
-    """Particles of several signals side by side, each in proportion to its number of elements."""
+def mixture(
+    call: Call, signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims, *, units: bool = False
+) -> Signal:
+    """Particles of several signals side by side, each in proportion to its number of elements (`units`, or others)."""
     order = torch.randperm(P.distinct(), generator=P.generator("mixture", call.key))
     total = sum(sizes)
     edges = [round(P.distinct() * sum(sizes[:i]) / total) for i in range(len(sizes) + 1)]
@@ -32,21 +34,21 @@ def mixture(call: Call, signals: list[Signal], sizes: list[int], shape: tuple[in
         inside = torch.randperm(P.distinct(), generator=P.generator("component", call.key, i))
         there = P.tiled(inside[:count])
         y[:, here] = signal.value.expand(P.R, P.S)[:, there]
-        parts.extend(_components(signal, here, there))
+        parts.extend(_components(signal, here, there, sizes[i] if units else 0))
         pairs.append((signal.x, _back(here, there, signal.x.shape[1] == 1, call.key, i)))
     keep = tuple(parts) if len(parts) <= 256 else ()
     return Signal(emit(y, *pairs), shape, dims, dense=all(s.dense for s in signals), parts=keep)
 
 
-def _components(signal: Signal, here: Tensor, there: Tensor) -> list[Part]:
+def _components(signal: Signal, here: Tensor, there: Tensor, units: int) -> list[Part]:
     """The parts of a component that is itself a mixture, or the component as one part."""
     if not signal.parts:
-        return [Part(here, P.moments(signal.value))] if here.numel() else []
+        return [Part(here, P.moments(signal.value), units)] if here.numel() else []
     out = []
     for part in signal.parts:
         inside = torch.isin(there, part.index)
         if bool(inside.any()):
-            out.append(Part(here[inside], part.moments))
+            out.append(Part(here[inside], part.moments, part.units if units else 0))
     return out
 
 
@@ -57,13 +59,12 @@ def _back(here: Tensor, there: Tensor, alone: bool, key: str, i: int) -> Any:
     """
 
     def back(g: Tensor, scale: float) -> Tensor:
-        whole = P.moments(g)
-        if not here.numel() or whole.q <= 0:
+        own = P.moments(g[:, here]) if here.numel() else P.ZERO
+        if own.q <= 0:
             return torch.zeros(P.R, P.S, dtype=P.DTYPE)
-        ratio = float(g[:, here].square().mean()) / whole.q
         if alone:
-            return modes(whole.times(ratio), "mixture", key, i)
-        out = P.cotangent(whole.times(ratio), "mixture", key, i)
+            return modes(own, "mixture", key, i)
+        out = P.cotangent(own, "mixture", key, i)
         out[:, there] = g[:, here]
         return out
 
@@ -117,7 +118,7 @@ def cat(call: Call) -> Any:
         parts = _in_parts(signals, sizes, call.shape, dims)
         if parts is not None:
             return parts
-    return mixture(call, signals, sizes, call.shape, dims)
+    return mixture(call, signals, sizes, call.shape, dims, units=role is Role.UNIT)
 
 
 def _in_parts(signals: list[Signal], sizes: list[int], shape: tuple[int, ...], dims: Dims) -> Parts | None:

@@ -15,6 +15,7 @@ from gradlint.propagation.positions import PositionMap, some_positions
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.layout import floating, rearranged
 from gradlint.propagation.transfer.scattering import is_rows, put_back
+from gradlint.propagation.transfer.sections import section
 
 
 def take(call: Call, signal: Signal, axis: int, chosen: Sequence[int] | int, name: object) -> Signal:
@@ -43,10 +44,18 @@ def take(call: Call, signal: Signal, axis: int, chosen: Sequence[int] | int, nam
     if role is Role.POSITION:
         a = PositionMap.selection(m, n, max(1, signal.count(Role.POSITION) // n))
         return some_positions(signal, a, chosen, shape, dims, call.key, name)
-    ratio = math.sqrt(m / n)
-    if role is Role.SAMPLE or signal.x.shape[1] == 1:
+    joined = section(signal, axis, chosen, shape, dims)
+    return joined or _taken_evenly(signal, dims, shape, (m / n, role), (axis, name))
+
+
+def _taken_evenly(
+    signal: Signal, dims: Dims, shape: tuple[int, ...], part: tuple[float, Role], name: tuple[int, object]
+) -> Signal:
+    """So large a part of the elements of one role."""
+    ratio = math.sqrt(part[0])
+    if part[1] is Role.SAMPLE or signal.x.shape[1] == 1:
         return Signal(emit(signal.value, (signal.x, lambda g, scale: g * ratio)), shape, dims)
-    at = P.permutation("take", axis, name)
+    at = P.permutation("take", *name)
     back_at = torch.argsort(at)
     y = emit(signal.value[:, at], (signal.x, lambda g, scale: g[:, back_at] * ratio))
     return Signal(y, shape, dims, dense=signal.dense, mask=signal.mask)
