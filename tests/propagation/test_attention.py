@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from _compare import Case, check, each, predict
@@ -209,3 +210,13 @@ def test_powers_of_a_matrix_over_positions_are_named() -> None:
     flow = predict(Chain(dense(), Inverted(), dense()), torch.randn(8, 24, WIDTH))
     assert {unknown.op for unknown in flow.unknown} == {"matmul"}
     assert all(p.gradient_rms and p.gradient_rms < 1e6 for p in flow.parameters().values())
+
+
+def test_a_shift_of_whole_rows_in_front_of_softmax_sends_nothing_back() -> None:
+    def gradient(scores: Callable[[Tensor], Tensor]) -> float | None:
+        torch.manual_seed(0)
+        flow = predict(Chain(dense(), Op(lambda x: scores(x).softmax(-1)), dense()), torch.randn(TOKENS))
+        return flow.modules()["0"].gradient_rms
+
+    plain = gradient(lambda x: -x)
+    assert plain and gradient(lambda x: x.max(-1, keepdim=True)[0].expand_as(x) - x) == pytest.approx(plain, rel=0.05)

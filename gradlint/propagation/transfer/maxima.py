@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, Transfer
@@ -14,6 +14,7 @@ from gradlint.propagation.transfer.convolution import per_axis
 from gradlint.propagation.transfer.elementwise import elementwise
 from gradlint.propagation.transfer.pooling import image_of, resized_dims
 from gradlint.propagation.transfer.reduction import reduced_axes, remaining_dims
+from gradlint.tracing.model_graph import op_of
 
 
 def max_pool(axes: int) -> Transfer:
@@ -155,9 +156,29 @@ def extreme(call: Call) -> Any:
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
     x = _largest_unit(x, units, evenly=call.op.op in ("amax", "amin"))
     group = units if 1 < units < P.distinct() else signal.group
+    if axes == (len(signal.shape) - 1,) and _only_shifts(call.node):
+        x = x.detach()
     result = Signal(x * sign, call.shape, remaining_dims(signal, axes, call.shape), group=group)
     meta = call.node.meta.get("val")
     return (result, Ids(call.shape)) if isinstance(meta, tuple | list) else result
+
+
+def _only_shifts(node: fx.Node) -> bool:
+    """Whether a number per row does nothing but shift rows in front of a softmax over them, which takes it out."""
+    for user in node.users:
+        if user.op != "call_function":
+            return False
+        op = op_of(user).op
+        if op == "unpack" and user.args[1] == 1:
+            continue  # the index
+        if op in ("softmax", "_softmax", "log_softmax"):
+            dim = user.args[1] if len(user.args) > 1 else user.kwargs.get("dim")
+            rank = len(user.meta["val"].shape)
+            if dim not in (-1, rank - 1):
+                return False
+        elif op not in ("unpack", "expand", "expand_as", "add", "sub") or not _only_shifts(user):
+            return False
+    return bool(node.users)
 
 
 def _over_replicas(call: Call, signal: Signal, gone: list[Dim]) -> Tensor:
