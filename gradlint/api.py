@@ -111,6 +111,9 @@ class RuleContext(Protocol):
     def what_if(self, edit: Edit) -> Flow | None:
         """The flow after an edit, predicted anew; None where the edit does not apply to this graph."""
 
+    def outlook_after(self, edit: Edit) -> Outlook | None:
+        """The outlook after an edit; None where the edit does not apply, or as for `tangents`."""
+
     def site(self, module: str) -> Location | None:
         """Nearest constructor line of a module in the checked file (the class line where there is none)."""
 

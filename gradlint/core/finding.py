@@ -48,6 +48,7 @@ class Cause(StrEnum):
     RECURRENCE = "recurrence"
     STRUCTURE = "structure"  # missing norm or skip
     FLOW = "flow"  # plain vanishing or exploding
+    OUTLOOK = "outlook"  # hard to train for whatever reason
     USAGE = "usage"  # stands on its own: never merged with another
 
     @property

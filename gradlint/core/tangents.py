@@ -53,8 +53,8 @@ class Tangents:
 
     @property
     def varied(self) -> float:
-        """Θ(a, a) − Θ(a, b)."""
-        return max(0.0, self.own - self.shared)
+        """Θ(a, a) − Θ(a, b), parameter by parameter: rounding in one of them would drown the others."""
+        return sum(t.varied for t in self.parameters.values())
 
     @property
     def scrambling(self) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradlint.core.finding import Cause, Finding
+from gradlint.core.finding import Cause, Finding, Severity
 
 OVERLAP = 0.5
 """Share of the smaller finding's operators from which two findings have one cause."""
@@ -14,8 +14,8 @@ def merge(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
     Two findings of one model have one cause where they share at least half of the operators of the one that has fewer.
     The family that ranks higher explains the other (severed, initialisation, saturation, recurrence, structure, flow),
-    within a family the smaller code; a cause is as severe as the worst that follows from it. Findings about usage stand
-    on their own.
+    within a family the smaller code; a cause is as severe as the worst that follows from it. A poor outlook of the
+    whole model follows from any of them. Findings about usage stand on their own.
     """
     kept: list[Finding] = []
     for finding in sorted(findings, key=_explains_first):
@@ -44,6 +44,8 @@ def _place(finding: Finding) -> tuple[str, int, str, str]:
 def _same_cause(cause: Finding, consequence: Finding) -> bool:
     if Cause.USAGE in (cause.cause, consequence.cause) or cause.model != consequence.model:
         return False
+    if consequence.cause is Cause.OUTLOOK:
+        return cause.severity is not Severity.INFO
     one, other = set(cause.attributed), set(consequence.attributed)
     smaller = min(len(one), len(other))
     return smaller > 0 and len(one & other) >= OVERLAP * smaller

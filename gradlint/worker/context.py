@@ -79,6 +79,12 @@ class Context:
         """The effort that training will need; None where the tangent kernel is not known."""
         return outlook(self.tangents, self.flow) if self.tangents is not None else None
 
+    def outlook_after(self, edit: Edit) -> Outlook | None:
+        """The outlook after an edit."""
+        flow = self.what_if(edit)
+        found = propagation.tangents(self._graph, self._built.values, flow, edit) if flow is not None else None
+        return outlook(found, flow) if found is not None and flow is not None else None
+
     def what_if(self, edit: Edit) -> Flow | None:
         """The flow after an edit; the same edit is propagated once only."""
         if edit not in self._tried:

@@ -4,6 +4,7 @@ from gradlint.api import Rule
 from gradlint_rules.constant_init import ConstantInit
 from gradlint_rules.dead_units import DeadUnits
 from gradlint_rules.exploding_gradient import ExplodingGradient
+from gradlint_rules.hard_to_train import HardToTrain
 from gradlint_rules.init_gain_mismatch import InitGainMismatch
 from gradlint_rules.init_scale import InitScale
 from gradlint_rules.linear_chain import LinearChain
@@ -33,6 +34,7 @@ RULES: tuple[type[Rule], ...] = (
     RecurrentHorizon,
     DeadUnits,
     SignalCollapse,
+    HardToTrain,
     ExplodingGradient,
     ConstantInit,
     InitGainMismatch,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from gradlint.api import Cause, Claim, Edit, Finding, Rule, RuleContext, Severity
 from gradlint_rules._diagnosis import Diagnosis
 from gradlint_rules._figures import Layer
+from gradlint_rules._outlook import severity_of
 from gradlint_rules._remedies import tried
-from gradlint_rules._wording import change, gradient_summary, severity_of, sites_of
+from gradlint_rules._wording import change, gradient_summary, sites_of
 from gradlint_rules.thresholds import DIVERGES
 
 
@@ -44,7 +45,7 @@ def flow_finding(
     return Finding(
         code=rule.code,
         name=rule.name,
-        severity=Severity.ERROR if errs else severity_of(ctx, diagnosis.decades if starved else 0.0),
+        severity=Severity.ERROR if errs else severity_of(ctx),
         message=message,
         sites=sites_of(ctx, nodes, label),
         module=ctx.graph.nodes[nodes[0]].module,

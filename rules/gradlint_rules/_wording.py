@@ -4,8 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gradlint.api import Flow, Location, OpNode, Remedy, RuleContext, Severity, Site
-from gradlint_rules.thresholds import ADAM_STOPS, SGD_STOPS
+from gradlint.api import Flow, Location, OpNode, Remedy, RuleContext, Site
 
 
 def number(value: float | None) -> str:
@@ -81,13 +80,6 @@ def sites_of(ctx: RuleContext, nodes: Sequence[str], label: str, *, used: str = 
             sites.append(Site(frames[0], used))
         break
     return tuple(sites)
-
-
-def severity_of(ctx: RuleContext, starvation: float) -> Severity:
-    """Harm of a starved layer: what Adam cannot lift is an error for all, what stops SGD for those who use it."""
-    if starvation >= ADAM_STOPS or (ctx.optimizer == "sgd" and starvation >= SGD_STOPS):
-        return Severity.ERROR
-    return Severity.WARNING
 
 
 def gradient_at(flow: Flow, parameter: str) -> float:

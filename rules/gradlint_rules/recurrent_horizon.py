@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from gradlint.api import Cause, Claim, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
 from gradlint_rules._detached import no_way_back
+from gradlint_rules._outlook import severity_of
 from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy
 from gradlint_rules._wording import decades, sites_of
 from gradlint_rules.thresholds import GATE_CLOSED, TIME_LOSS
@@ -112,7 +113,7 @@ if __name__ == "__main__":
         return Finding(
             code=self.code,
             name=self.name,
-            severity=Severity.INFO if time.lost_as_read < limit else Severity.WARNING,
+            severity=Severity.INFO if time.lost_as_read < limit else severity_of(ctx),
             message=f"{time.module or 'the recurrence'} runs over {time.steps} steps{gates}, but {survives}",
             sites=sites_of(ctx, nodes, f"each step back multiplies the gradient by {10**time.gain:.2f}"),
             module=time.module,

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
-from gradlint.api import Cause, Claim, Edit, Finding, Rule, RuleContext, Severity
+from gradlint.api import Cause, Claim, Edit, Finding, Remedy, Rule, RuleContext
 from gradlint_rules._collapse import Separation, separation
 from gradlint_rules._figures import chain_figures
+from gradlint_rules._outlook import counted_outlook, cures, optimisers, severity_of
 from gradlint_rules._paths import Skeleton, is_layer, skeleton
 from gradlint_rules._remedies import norm_edit
 from gradlint_rules._wording import counted, number, sites_of
@@ -107,7 +108,7 @@ class Unbiased(nn.Module):
         return Finding(
             code=self.code,
             name=self.name,
-            severity=Severity.ERROR if found.is_final else Severity.WARNING,
+            severity=severity_of(ctx),
             message=f"after {what} two different inputs can no longer be told apart",
             sites=sites_of(
                 ctx, (bounded if is_bounded else layers) or path[-1:], "what distinguishes two inputs fades here"
@@ -123,8 +124,15 @@ class Unbiased(nn.Module):
             },
             attributed=path,
             claim=Claim("sample-correlation", path[-1], predicted=1 - last, threshold=1 - 10 * COLLAPSED),
+            remedies=_remedies(ctx, bones),
             notes=_with_norm(ctx, norm_edit(bones, figures), path[-1], last),
         )
+
+
+def _remedies(ctx: RuleContext, bones: Skeleton) -> tuple[Remedy, ...]:
+    """What is predicted to make training easier."""
+    outlook = counted_outlook(ctx)
+    return cures(ctx, bones, outlook, optimisers(ctx)[0]) if outlook is not None else ()
 
 
 def _with_norm(ctx: RuleContext, norm: Edit, node: str, last: float) -> tuple[str, ...]:

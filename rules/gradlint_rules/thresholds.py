@@ -14,11 +14,20 @@ STARVED: Final = 3.5
 STARVED_ADAM: Final = 6.0
 """decades: the same where Adam is known to be used, which lifts small gradients (GL102, GL103, GL302, GL401)"""
 
-SGD_STOPS: Final = 4.0
-"""decades of starvation from which a model trained by SGD is an error instead of a warning"""
+EFFORT_STOPS_SGD: Final = 2.0
+"""decades of effort from which SGD gets nowhere: an error instead of a warning (all rules about the flow)"""
 
-ADAM_STOPS: Final = 8.0
-"""decades of starvation that not even Adam lifts, since its epsilon is 1e-8: an error whatever the optimiser"""
+EFFORT_STOPS_ADAM: Final = 4.0
+"""decades of effort from which Adam gets nowhere: an error instead of a warning (all rules about the flow)"""
+
+SLOWNESS_STOPS_ALL: Final = 15.0
+"""decades of slowness that leave float32 nothing to tell inputs apart by: an error whatever the optimiser"""
+
+EFFORT_HANDICAPS_SGD: Final = 1.4
+"""decades of effort from which SGD needs several times a healthy model's steps (GL108)"""
+
+EFFORT_HANDICAPS_ADAM: Final = 1.65
+"""decades of effort from which Adam needs several times a healthy model's steps (GL108)"""
 
 UNEVEN: Final = 2.0
 """decades by which a later layer's update ratio may exceed an earlier one's in a healthy model (GL101, GL102, GL302)"""
