@@ -109,6 +109,8 @@ class Run:
     """RMS of each parameter's gradient by its first name; None where autograd gives none."""
     values: Mapping[str, float]
     """RMS of each parameter."""
+    numels: Mapping[str, int]
+    """Number of elements of each parameter."""
     output_gradient: float
     """RMS of the gradient at the floating outputs."""
     gradients: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -261,6 +263,7 @@ def _collect(
         outputs=tuple(t.detach() for t in outputs),
         parameter_gradients={name: rms_of(found.get(id(p)), p) for name, p in parameters},
         values={name: rms(p) for name, p in parameters},
+        numels={name: p.numel() for name, p in parameters},
         output_gradient=math.hypot(*(a.norm for a in arriving)) / math.sqrt(numel) if numel else 0.0,
         gradients={name: found[id(p)] for name, p in parameters if id(p) in found} if keep else {},
         strays={s.name: norm(found[id(t)]) for s, t in find_strays(model) if id(t) in found},

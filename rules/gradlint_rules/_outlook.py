@@ -1,9 +1,9 @@
 """How hard a model will be to train, as far as its outlook tells, and what makes a finding an error."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
-from gradlint.api import Edit, Outlook, Remedy, RuleContext, Severity
+from gradlint.api import Claim, Edit, Outlook, Remedy, RuleContext, Severity
 from gradlint_rules._figures import chain_figures
 from gradlint_rules._paths import Skeleton, by_constants, skeleton, through_layout
 from gradlint_rules._remedies import has_norm, init_edit, norm_edit, skip_edit
@@ -66,6 +66,13 @@ def as_counted(ctx: RuleContext, outlook: Outlook) -> Outlook:
     scrambling = 0.0 if ctx.flow.times or has_norm(bones, bones.order) else outlook.scrambling
     is_open = all(is_gated(ctx, time) and -time.gain < GATE_CLOSED for time in ctx.flow.times)
     return replace(outlook, scrambling=scrambling, forgetting=0.0 if is_open else outlook.forgetting)
+
+
+def effort_claim(found: Outlook, optimiser: str) -> Claim:
+    """That a real backward pass finds an effort that handicaps, counting the same parts."""
+    parts = tuple(part.name for part in fields(found) if getattr(found, part.name))
+    predicted, threshold = found.effort(optimiser), HANDICAPS[optimiser]
+    return Claim(f"effort-{optimiser}", predicted=predicted, threshold=threshold, subjects=parts)
 
 
 def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> tuple[Remedy, ...]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from gradlint.api import Cause, Claim, Finding, Outlook, Rule, RuleContext
-from gradlint_rules._outlook import HANDICAPS, counted_outlook, cures, handicaps, optimisers, severity_of
+from gradlint.api import Cause, Finding, Outlook, Rule, RuleContext
+from gradlint_rules._outlook import HANDICAPS, counted_outlook, cures, effort_claim, handicaps, optimisers, severity_of
 from gradlint_rules._paths import Skeleton, is_layer, skeleton
 from gradlint_rules._wording import decades, number, sites_of, times
 
@@ -120,7 +120,7 @@ class Tame(nn.Module):
             },
             remedies=cures(ctx, bones, found, least),
             attributed=layers,
-            claim=Claim(f"effort-{least}", predicted=found.effort(least), threshold=HANDICAPS[least]),
+            claim=effort_claim(found, least),
         )
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import gradlint
 from gradlint.core.edit import Edit, EditKind
 from gradlint.core.finding import Claim
 from gradlint.probe import ProbeInput
@@ -315,3 +316,37 @@ def test_scores_take_both_signs(measured: Measure) -> None:
 def test_subjects_that_are_not_there(measured: Measure) -> None:
     for kind in ("loss-gradient-shrunk", "bce-range", "saturated-fraction", "dead-fraction", "sample-correlation"):
         assert measured(Functional(torch.tanh), torch.randn(6, 8), kind, "nowhere").value is None
+
+
+def test_effort_of_a_collapsed_model_and_of_one_without_differences(measured: Measure) -> None:
+    torch.manual_seed(0)
+    layers = [layer for _ in range(4) for layer in (nn.Linear(32, 32), nn.Softplus())]
+    model, x = nn.Sequential(*layers, nn.Linear(32, 4)).double(), torch.randn(64, 32).double()
+    parts = {"subjects": ("slowness", "scrambling")}
+    predicted = gradlint.outlook(model, (x,))
+    assert predicted is not None
+    for optimizer in ("sgd", "adam"):
+        claim = {**parts, "subjects": (*parts["subjects"], "slowness_adam")}
+        found = measured(model, x, f"effort-{optimizer}", **claim)
+        assert found.value == pytest.approx(predicted.effort(optimizer), abs=0.15)
+    assert measured(model, x, "effort-sgd", subjects=("forgetting",)).value == 0.0
+    assert measured(model, x[:1], "effort-sgd", **parts).value is None
+
+
+def test_effort_of_a_recurrence_counts_what_is_forgotten_as_the_model_reads_it(measured: Measure) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = nn.RNN(4, 24, batch_first=True)
+            self.head = nn.Linear(24, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.head(self.rnn(x)[0][:, -1])
+            return y
+
+    torch.manual_seed(0)
+    model, x = Net(), torch.randn(8, 20, 4)
+    predicted = gradlint.outlook(model, (x,))
+    assert predicted is not None
+    found = measured(model, x, "effort-adam", subjects=("forgetting",))
+    assert found.value == pytest.approx(0.3 * predicted.forgetting, abs=0.3)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from gradlint.core.finding import Claim
 from gradlint.probe.laboratory import Laboratory
 from gradlint.probe.quantities.activations import affine_product, correlation, dead_fraction, saturated_fraction
+from gradlint.probe.quantities.efforts import effort
 from gradlint.probe.quantities.gradients import (
     activation_growth,
     attenuation,
@@ -32,6 +33,8 @@ QUANTITIES: Mapping[str, Quantity] = {
     "saturated-fraction": saturated_fraction,
     "dead-fraction": dead_fraction,
     "affine-product": affine_product,
+    "effort-sgd": effort("sgd"),
+    "effort-adam": effort("adam"),
     "no-gradient": no_gradient,
     "equal-rows": equal_rows,
     "shared-instance": shared_instance,
