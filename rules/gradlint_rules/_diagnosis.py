@@ -10,6 +10,7 @@ from gradlint_rules._figures import ChainFigures, Loss, chain_figures
 from gradlint_rules._paths import Skeleton, skeleton, weights_of
 from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
 from gradlint_rules.thresholds import (
+    DIVERGES,
     DRIFT,
     EXPLODED,
     GAIN_RUN,
@@ -69,6 +70,19 @@ def diagnose(ctx: RuleContext) -> tuple[Diagnosis, ...]:
         found = [_diagnosis(ctx, bones, chain_figures(bones, chain, ctx.flow)) for chain in judged]
         _latest[:] = [(ctx.flow, limit, tuple(diagnosis for diagnosis in found if diagnosis is not None))]
     return _latest[0][2]
+
+
+def finds_its_rate(ctx: RuleContext, diagnosis: Diagnosis) -> bool:
+    """Whether nothing in the structure is at fault, and normalisation takes out what too large steps do to weights.
+
+    Steps that are too large make normalised weights grow, and the larger they are the less a step turns them (Arora,
+    Li, Lyu 2019): residual and inception networks with batch norm begin with gradients thousands of times too large.
+    """
+    bones = diagnosis.bones
+    if diagnosis.why is not Why.UNCLEAR or diagnosis.decades >= DIVERGES or not has_norm(bones, bones.order):
+        return False
+    ctx.near_miss(f"{diagnosis.decades:.1f} decades above a healthy layer, but normalised weights find their own rate")
+    return True
 
 
 def _doubtful(ctx: RuleContext, chain: tuple[str, ...]) -> bool:
