@@ -28,6 +28,7 @@ from gradlint.propagation.call import (
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
 from gradlint.propagation.folding import fold, is_abstract
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.neighbours import Neighbours
 from gradlint.propagation.parts import Parts, signals_of
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
@@ -68,6 +69,11 @@ class Propagation:
     def profiles(self) -> Profiles:
         """Where on its maps the energy lies."""
         return Profiles.of(self.graph.graph)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """How alike cotangents are at neighbouring places."""
+        return Neighbours.of(self.graph.graph)
 
     @cached_property
     def repeats(self) -> Repeats:

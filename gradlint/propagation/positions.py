@@ -23,6 +23,7 @@ class PositionMap:
     n_in: int
     n_out: int
     sums: Tensor | None = None  # A·1, where it is not the same at all positions
+    together: float | None = None  # tr AᵀCA for cotangents whose neighbours are alike (see `neighbours`)
 
     @staticmethod
     def of(matrices: list[Tensor]) -> "PositionMap":
@@ -50,7 +51,8 @@ class PositionMap:
     @property
     def transposed(self) -> "PositionMap":
         """Aᵀ."""
-        return PositionMap(self.energy, self.columns, self.rows, self.total, self.n_out, self.n_in)
+        energy = self.energy if self.together is None else self.together
+        return PositionMap(energy, self.columns, self.rows, self.total, self.n_out, self.n_in)
 
     def _pair(self, same: float, other: float) -> tuple[float, float]:
         """Moments at the same and at another output position, from those at the same and another input position."""

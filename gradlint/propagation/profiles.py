@@ -38,7 +38,7 @@ class Profiles:
         found.links = {n: links for n in nodes if (links := _links(n) or _pool_links(n)) is not None}
         for node in reversed(nodes if found.links else []):
             users = [u for u in node.users if u.op == "call_function" and _reads_map(u, node)]
-            mixed = _mean([found._behind(user, node) for user in users], node) if _space(node) else None
+            mixed = _mean([found._behind(user, node) for user in users], node) if space(node) else None
             if mixed is not None:
                 found.gradient[node] = mixed
         return found
@@ -69,7 +69,7 @@ class Profiles:
         if user in self.links:
             after = self.gradient.get(user) or _even(user)
             return tuple(_normal(link.T @ v) for link, v in zip(self.links[user], after, strict=True))
-        return self.gradient.get(user) if _keeps_places(op_of(user)) and _space(user) == _space(node) else None
+        return self.gradient.get(user) if keeps_places(op_of(user)) and space(user) == space(node) else None
 
 
 def normalised(profile: Profile | None, q: float, o: float, means: "UnitMeans | None") -> Profile | None:
@@ -167,7 +167,8 @@ _MOVING = frozenset(
 """Operators after which a place is no longer the same place."""
 
 
-def _keeps_places(op: OpNode) -> bool:
+def keeps_places(op: OpNode) -> bool:
+    """Whether a place of an operator's result is the same place of its operand."""
     return op.op not in _MOVING and "pool" not in op.op and "upsample" not in op.op
 
 
@@ -179,7 +180,7 @@ def _mean(profiles: list[Profile | None], node: fx.Node) -> Profile | None:
     return tuple(torch.stack(axis).mean(0) for axis in zip(*full, strict=True))
 
 
-def _space(node: fx.Node) -> tuple[int, ...]:
+def space(node: fx.Node) -> tuple[int, ...]:
     """Spatial extents of an image-like tensor (batch, channels, …), else nothing."""
     meta = node.meta.get("val")
     if not isinstance(meta, TensorMeta) or not 3 <= len(meta.shape) <= 5:
@@ -202,7 +203,7 @@ def _averaging(link: Tensor) -> Tensor:
 
 
 def _even(node: fx.Node) -> Profile:
-    return tuple(torch.ones(n, dtype=P.DTYPE) for n in _space(node))
+    return tuple(torch.ones(n, dtype=P.DTYPE) for n in space(node))
 
 
 def _normal(v: Tensor) -> Tensor:
@@ -213,7 +214,7 @@ def _normal(v: Tensor) -> Tensor:
 def _links(node: fx.Node) -> tuple[Tensor, ...] | None:
     """Which outputs and inputs of a convolution its taps connect, per axis."""
     op = op_of(node).op
-    axes = len(_space(node))
+    axes = len(space(node))
     source = _image(node)
     weight = node.args[1] if len(node.args) > 1 else None
     if not op.startswith("conv") or not axes or source is None or not isinstance(weight, fx.Node):
@@ -224,12 +225,12 @@ def _links(node: fx.Node) -> tuple[Tensor, ...] | None:
     transposed = op.startswith("conv_transpose")
     stride, padding = _setting(node, 3, axes, 1), _setting(node, 4, axes, 0)
     dilation = _setting(node, 7 if transposed else 5, axes, 1)
-    if stride is None or dilation is None or len(kernel) != axes or len(_space(source)) != axes:
+    if stride is None or dilation is None or len(kernel) != axes or len(space(source)) != axes:
         return None
     if padding is None:  # "same" (an even split) or "valid"
         same = len(node.args) > 4 and node.args[4] == "same"
         padding = [(k - 1) * d // 2 if same else 0 for k, d in zip(kernel, dilation, strict=True)]
-    given, result = (_space(node), _space(source)) if transposed else (_space(source), _space(node))
+    given, result = (space(node), space(source)) if transposed else (space(source), space(node))
     axis_links = [
         axis_link(n, k, s, p, d, o)
         for n, k, s, p, d, o in zip(given, kernel, stride, padding, dilation, result, strict=True)
@@ -240,10 +241,10 @@ def _links(node: fx.Node) -> tuple[Tensor, ...] | None:
 def _pool_links(node: fx.Node) -> tuple[Tensor, ...] | None:
     """Which outputs and inputs of a pool or a resampling its windows connect, per axis."""
     op, source = op_of(node).op, _image(node)
-    axes = len(_space(node))
-    if source is None or not axes or len(_space(source)) != axes or not ("pool" in op or op.startswith("upsample")):
+    axes = len(space(node))
+    if source is None or not axes or len(space(source)) != axes or not ("pool" in op or op.startswith("upsample")):
         return None
-    sizes = list(zip(_space(source), _space(node), strict=True))
+    sizes = list(zip(space(source), space(node), strict=True))
     if op.startswith(("avg_pool", "max_pool")):
         kernel = _setting(node, 1, axes, 1)
         given = len(node.args) > 2 and node.args[2] not in (None, (), [])

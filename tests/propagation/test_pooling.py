@@ -51,6 +51,10 @@ def padded(widths: tuple[int, ...], mode: str = "constant") -> Callable[[], nn.M
     return lambda: Op(lambda x: F.pad(x, widths, mode))
 
 
+def doubled() -> nn.Module:
+    return nn.Upsample(scale_factor=2, mode="bilinear")
+
+
 def upper_left(x: Tensor) -> Tensor:
     return x[:, :, :4, :4]
 
@@ -148,7 +152,25 @@ AVERAGED = (
     independent("adaptive 3d", lambda: nn.AdaptiveAvgPool3d(1), VOLUME),
     independent("adaptive, 3x3 up to 7x7", lambda: nn.AdaptiveAvgPool2d(7), SMALL),
 )
+TWICE = tuple(
+    Case(
+        f"bilinear twice, {name} between",
+        lambda between=between: Chain(  # type: ignore[misc]
+            point(bias=False), doubled(), *between(), nn.Upsample(scale_factor=4, mode="bilinear"), point()
+        ),
+        (IMAGE,),
+        within=0.06,
+        seeds=2,
+    )
+    for name, between in (
+        ("nothing", lambda: ()),
+        ("a map", lambda: (point(), nn.ReLU(), point())),
+        ("a normalised map", lambda: (point(), nn.BatchNorm2d(WIDTH), nn.ReLU())),
+        ("a convolution", lambda: (nn.Conv2d(WIDTH, WIDTH, 3, padding=1),)),
+    )
+)
 RESAMPLED = (
+    *TWICE,
     *(independent(name, op) for name, op in RESIZED.items()),
     *(correlated(name, RESIZED[name]) for name in ("nearest, down", "bilinear, down", "area")),
     independent("nearest 1d", resized(scale_factor=2), SIGNAL),

@@ -86,7 +86,10 @@ def learn_weight(
     if call.run.repeats.is_repeated(weight):
         call.run.repeats.note(weight, g * scale, x, extent(dims))
     else:
-        call.run.learn(weight, scale * math.sqrt(max(_weight_energy(P.moments(g), seen, dims), 0.0)))
+        m, beyond = P.moments(g), call.run.neighbours.beyond(call.node) if x is not None else 0.0
+        batch, places, heads = extent(dims)
+        near = heads * batch * places * beyond * max(m.q - m.p, 0.0) * max(seen.q - seen.p, 0.0)
+        call.run.learn(weight, scale * math.sqrt(max(_weight_energy(m, seen, dims) + near, 0.0)))
 
 
 def _weight_energy(g: P.Moments, x: P.Moments, dims: Dims) -> float:

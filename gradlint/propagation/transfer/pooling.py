@@ -1,6 +1,7 @@
 """Average pooling, resampling and padding: linear maps over positions."""
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from gradlint.propagation.positions import PositionMap, map_positions
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import as_units
 from gradlint.propagation.transfer.convolution import mean_and_variance, per_axis
+from gradlint.propagation.transfer.resampling import matrices
 
 
 def image_of(call: Call, axes: int) -> Signal:
@@ -87,28 +89,19 @@ def adaptive_average_pool(axes: int) -> Transfer:
     return rule
 
 
-def resample(mode: str, axes: int) -> Transfer:
+def resample(axes: int) -> Transfer:
     """upsample_nearest / bilinear …: the operator's own matrix along each axis."""
 
     def rule(call: Call) -> Signal:
         signal = image_of(call, axes)
-        corners = bool(call.arg(2, "align_corners", False)) if mode != "nearest" else None
-        matrices = []
-        for n, out in zip(signal.shape[-axes:], call.shape[-axes:], strict=True):
-            matrices.append(_resampling(n, out, mode, corners))
+        a = matrices(call.node)
         dims = resized_dims(signal, call.shape, axes)
-        y = map_positions(signal, PositionMap.of(matrices), call.shape, dims, call.key)
+        ahead, back = call.run.neighbours.energies(call.node, a)
+        neighbourly = replace(PositionMap.of(a), energy=ahead, together=back)
+        y = map_positions(signal, neighbourly, call.shape, dims, call.key)
         return y.with_x(y.x, profile=call.run.profiles.ahead(call.node, signal.profile))
 
     return rule
-
-
-def _resampling(n: int, out: int, mode: str, corners: bool | None) -> Tensor:
-    """`[out, n]` of one axis."""
-    eye = torch.eye(n, dtype=P.DTYPE)[None]
-    if mode == "cubic":  # torch has it in two dims only
-        return F.interpolate(eye[..., None], size=(out, 1), mode="bicubic", align_corners=corners)[0, ..., 0].T
-    return F.interpolate(eye, size=out, mode=mode, align_corners=corners)[0].T
 
 
 def pad(call: Call) -> Signal:
@@ -154,11 +147,11 @@ def _pad_matrix(n: int, left: int, out: int, mode: str) -> Tensor:
 RULES: dict[str, Transfer] = {
     **{f"avg_pool{n}d": average_pool(n) for n in (1, 2, 3)},
     **{f"adaptive_avg_pool{n}d": adaptive_average_pool(n) for n in (1, 2, 3)},
-    **{f"upsample_nearest{n}d": resample("nearest", n) for n in (1, 2, 3)},
-    "upsample_linear1d": resample("linear", 1),
-    "upsample_bilinear2d": resample("linear", 2),
-    "upsample_bicubic2d": resample("cubic", 2),
-    "upsample_trilinear3d": resample("linear", 3),
+    **{f"upsample_nearest{n}d": resample(n) for n in (1, 2, 3)},
+    "upsample_linear1d": resample(1),
+    "upsample_bilinear2d": resample(2),
+    "upsample_bicubic2d": resample(2),
+    "upsample_trilinear3d": resample(3),
     "pad": pad,
     "constant_pad_nd": pad,
 }
