@@ -14,7 +14,7 @@ STARVED: Final = 3.5
 STARVED_ADAM: Final = 6.0
 """decades: the same where Adam is known to be used, which lifts small gradients (GL102, GL103, GL302, GL401)"""
 
-EFFORT_STOPS_SGD: Final = 2.0
+EFFORT_STOPS_SGD: Final = 3.0
 """decades of effort from which SGD gets nowhere: an error instead of a warning (all rules about the flow)"""
 
 EFFORT_STOPS_ADAM: Final = 4.0
