@@ -161,6 +161,12 @@ CUT = (
         within=0.06,
     ),
     Case(
+        "shuffled",
+        lambda: Chain(dense(), Cut(lambda x: x.unflatten(-1, (2, WIDTH)).mT.flatten(-2).chunk(2, -1)[0], WIDTH)),
+        (TOKENS,),
+        within=0.06,
+    ),
+    Case(
         "across both parts",
         lambda: Chain(dense(), Cut(lambda x: x.relu()[..., WIDTH // 2 : 3 * WIDTH // 2], WIDTH)),
         (TOKENS,),

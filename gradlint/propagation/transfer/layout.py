@@ -1,6 +1,7 @@
 """Operators that rearrange, select or repeat elements: the roles move, the particles stay."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -46,7 +47,15 @@ def permute(call: Call) -> Any:
         return Ids(call.shape)
     rank = len(signal.shape)
     order = _order(call, rank)
+    units = [i for i in order if count([signal.dims[i]], Role.UNIT) > 1]
+    if units != sorted(units):  # a channel shuffle
+        signal = _shuffled(signal)
     return rearranged(signal, tuple(signal.dims[i] for i in order), tuple(signal.shape[i] for i in order))
+
+
+def _shuffled(signal: Signal) -> Signal:
+    """Units in another order: those of a component no longer stand side by side."""
+    return signal.with_x(signal.x, parts=tuple(replace(part, units=0) for part in signal.parts))
 
 
 def _order(call: Call, rank: int) -> list[int]:
@@ -162,7 +171,7 @@ def _side_by_side(call: Call, at: int) -> bool:
 def keep(call: Call) -> Any:
     """roll, flip, sorting of positions: another order of the same elements."""
     signal = floating(call)
-    return Ids(call.shape) if signal is None else rearranged(signal, signal.dims, call.shape)
+    return Ids(call.shape) if signal is None else rearranged(_shuffled(signal), signal.dims, call.shape)
 
 
 def shuffle(call: Call) -> Any:
