@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from common import RESULTS
-from scoring import ROUNDING, SINGLE, Comparison, Figures, Score, activations, gradients, parameters, score
+from scoring import ROUNDING, SINGLE, Comparison, Figures, Score, activations, gradients, parameters, score, seen
 
 from gradlint.core.flow import Flow
 
@@ -63,7 +63,8 @@ class Record:
             return Comparison(nothing, nothing, Score(()))
         missing: dict[str, Figures] = {"activations": {}, "gradients": {}, "parameters": {}}
         predicted = [missing] if self.failed else self.predicted[: self.seeds]
-        measured = self.measured[:1] if self.failed else self.measured[: self.seeds]
+        given = self.measured[:1] if self.failed else self.measured[: self.seeds]
+        measured = [{**m, "gradients": dict(seen(m["gradients"], m["parameters"]))} for m in given]
         noise = SINGLE if self.is_single else ROUNDING
         scores = (score([p[k] for p in predicted], [m[k] for m in measured], noise=noise) for k in missing)
         return Comparison(*scores)

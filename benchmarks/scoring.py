@@ -91,9 +91,28 @@ def compare(predicted: Sequence[Flow], measured: Sequence[Flow]) -> Comparison:
     """Compare the flows of one architecture over several initialisations, in the same order."""
     return Comparison(
         score([activations(f) for f in predicted], [activations(f) for f in measured]),
-        score([gradients(f) for f in predicted], [gradients(f) for f in measured]),
+        score([gradients(f) for f in predicted], [seen(gradients(f), parameters(f)) for f in measured]),
         score([parameters(f) for f in predicted], [parameters(f) for f in measured]),
     )
+
+
+def seen(gradients: Figures, parameters: Figures) -> Figures:
+    """Measured gradients, None where no hook can have seen them.
+
+    Where a block is computed anew in a backward pass of its own (reversible networks), hooks of the first computation
+    fire never: a module's gradient reads zero although its own weights get one. Such modules, and all that read zero
+    inside the outermost block around them that reads zero, are no measurement.
+    """
+    missed = {name.rpartition(".")[0] for name, value in parameters.items() if value}
+    blocks = set()
+    for module in (name for name in missed if gradients.get(name) == 0.0):
+        outer = module
+        while gradients.get(outer.rpartition(".")[0]) == 0.0:
+            outer = outer.rpartition(".")[0]
+        blocks.add(outer)
+    inside = tuple(f"{block}." for block in blocks)
+    hidden = {name for name, value in gradients.items() if value == 0.0 and f"{name}.".startswith(inside)}
+    return {name: None if name in hidden else value for name, value in gradients.items()}
 
 
 def activations(flow: Flow) -> Figures:

@@ -18,6 +18,7 @@ import accuracy_store
 import accuracy_zoo
 from accuracy_models import Case
 from accuracy_store import Record, load
+from scoring import seen
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 OPTIONS = {"only": ["transposed", "GEGLU"], "seeds": 2, "limit": 120, "again": False, "report": False}
@@ -95,3 +96,10 @@ def test_the_first_module_at_which_an_error_jumps() -> None:
     assert accuracy_report.first_jump(score, ["a", "b", "c"]) == "b"
     assert accuracy_report.first_jump(score, ["c", "b", "a"]) == "c"
     assert accuracy_report.first_jump(accuracy_store.score(figures, figures), ["a", "b", "c"]) == ""
+
+
+def test_what_no_hook_has_seen_is_no_measurement() -> None:
+    """A reversible block reads zero although its weights get a gradient; one that nothing reaches is zero in truth."""
+    gradients = {"": 1.0, "body": 0.0, "body.conv": 0.0, "body.act": 0.0, "head": 2.0, "unused": 0.0}
+    found = seen(gradients, {"body.conv.weight": 3.0, "head.weight": 1.0, "unused.weight": 0.0})
+    assert found == {"": 1.0, "body": None, "body.conv": None, "body.act": None, "head": 2.0, "unused": 0.0}
