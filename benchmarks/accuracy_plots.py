@@ -1,4 +1,4 @@
-"""Plots of the accuracy over the zoos, written as SVG by hand: that needs no plotting library."""
+"""Plots of the accuracy over the zoos."""
 
 import math
 from collections import Counter, defaultdict
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from accuracy_report import Judged
 from common import quantile
+from svg import DARK, INK, PALE, RED, text, write
 
 KINDS = (("activations", "activation RMS"), ("gradients", "gradient RMS"), ("parameters", "parameter gradient RMS"))
-INK, PALE, DARK, RED = "#333", "#cfd8e3", "#1f4e8c", "#c0392b"
 SIDE, MARGIN, CELL, SHADES = 256, 48, 4, 8
 MEETS = {"Sequential", "ModuleList", "Identity", "Dropout"}
 """Containers and what changes nothing: no operators."""
@@ -20,7 +20,7 @@ def scatter(judged: Iterable[Judged], path: Path) -> None:
     panels, models = [], list(judged)
     for place, (kind, title) in enumerate(KINDS):
         panels.append(_panel(_pairs(models, kind), title, MARGIN + place * (SIDE + MARGIN)))
-    _write(path, len(KINDS) * (SIDE + MARGIN) + MARGIN, SIDE + 2 * MARGIN, panels)
+    write(path, len(KINDS) * (SIDE + MARGIN) + MARGIN, SIDE + 2 * MARGIN, panels)
 
 
 def operators(judged: Iterable[Judged], path: Path, count: int = 24) -> None:
@@ -32,12 +32,12 @@ def operators(judged: Iterable[Judged], path: Path, count: int = 24) -> None:
     wanted = Counter({name: len(found) for name, found in errors.items() if name and name not in MEETS})
     chosen = sorted((name for name, _ in wanted.most_common(count)), key=lambda name: -quantile(errors[name], 0.95))
     rows = [_bar(place, name, errors[name]) for place, name in enumerate(chosen)]
-    note = _text(
+    note = text(
         200, 14, "gradient error in decades: median (dark), 95th percentile (pale); red line: 0.30", anchor="start"
     )
     bottom = 26 + 18 * len(chosen)
     bound = f'<line x1="{200 + 0.3 * 400}" y1="20" x2="{200 + 0.3 * 400}" y2="{bottom}" stroke="{RED}"/>'
-    _write(path, 680, bottom + 10, [note, *rows, bound])
+    write(path, 680, bottom + 10, [note, *rows, bound])
 
 
 def _pairs(models: Sequence[Judged], kind: str) -> list[tuple[float, float]]:
@@ -82,8 +82,8 @@ def _panel(pairs: Sequence[tuple[float, float]], title: str, left: int) -> str:
         for value in range(math.ceil(low), math.floor(high) + 1, _step(high - low))
     ]
     words = [
-        _text(left + SIDE / 2, MARGIN - 12, f"{title} ({len(pairs)})"),
-        _text(left + SIDE / 2, MARGIN + SIDE + 32, "log10 measured"),
+        text(left + SIDE / 2, MARGIN - 12, f"{title} ({len(pairs)})"),
+        text(left + SIDE / 2, MARGIN + SIDE + 32, "log10 measured"),
     ]
     return "\n".join([*drawn, frame, line, *marks, *words])
 
@@ -100,8 +100,8 @@ def _step(decades: float) -> int:
 
 
 def _ticks(value: int, left: float, offset: float) -> str:
-    below = _text(left + offset, MARGIN + SIDE + 15, str(value))
-    return below + "\n" + _text(left - 5, MARGIN + SIDE - offset + 4, str(value), anchor="end")
+    below = text(left + offset, MARGIN + SIDE + 15, str(value))
+    return below + "\n" + text(left - 5, MARGIN + SIDE - offset + 4, str(value), anchor="end")
 
 
 def _bar(place: int, name: str, errors: Sequence[float]) -> str:
@@ -109,23 +109,9 @@ def _bar(place: int, name: str, errors: Sequence[float]) -> str:
     wide, dark = (min(value, 1.0) * 400 for value in (high, median))
     return "\n".join(
         [
-            _text(194, y + 11, f"{name} ({len(errors)})", anchor="end"),
+            text(194, y + 11, f"{name} ({len(errors)})", anchor="end"),
             f'<rect x="200" y="{y}" width="{wide:.1f}" height="13" fill="{PALE}"/>',
             f'<rect x="200" y="{y}" width="{dark:.1f}" height="13" fill="{DARK}"/>',
-            _text(206 + wide, y + 11, f"{median:.2f} / {high:.2f}", anchor="start"),
+            text(206 + wide, y + 11, f"{median:.2f} / {high:.2f}", anchor="start"),
         ]
     )
-
-
-def _text(x: float, y: float, words: str, *, anchor: str = "middle") -> str:
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{words}</text>'
-
-
-def _write(path: Path, width: float, height: float, parts: Sequence[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" font-family="sans-serif" font-size="11" fill="{INK}">'
-    )
-    ground = f'<rect width="{width:.0f}" height="{height:.0f}" fill="white"/>'
-    path.write_text("\n".join([head, ground, *parts, "</svg>"]) + "\n", encoding="utf-8")

@@ -22,6 +22,7 @@ from common import RESULTS, ROOT, write_between
 from outcomes.blueprints import Blueprint, draw, half, siblings
 from outcomes.cures import cure
 from outcomes.labels import Label, gain, labels
+from outcomes.plots import outcomes
 from outcomes.protocol import OPTIMISERS, examine, standard
 from outcomes.report import Case, cure_table, merit_table, mistakes, verdict_table
 from outcomes.verdicts import verdicts
@@ -32,6 +33,7 @@ SIBLINGS = DATA / "siblings.jsonl"
 CURES = DATA / "cures.jsonl"
 VERDICTS = RESULTS / "truth.jsonl"
 DOCUMENT = ROOT / "docs" / "truth.md"
+PLOT = ROOT / "docs" / "images" / "truth-outcomes.svg"
 MARKS = ("<!-- tables: benchmarks/truth.py -->", "<!-- end of tables -->")
 
 
@@ -74,7 +76,7 @@ def predict(options: argparse.Namespace) -> None:
 
 def heal(options: argparse.Namespace) -> None:
     """Cure the first so many networks that fail with some optimiser; those without a predicted remedy count too."""
-    sick = [case for case in _cases() if Label.FAILS in case.labels.values()]
+    sick = [case for case in cases_of() if Label.FAILS in case.labels.values()]
     known = _standards()
     done = {found["number"] for found in read(CURES)}
     left = [case.blueprint for case in sick if case.blueprint.number not in done]
@@ -85,7 +87,7 @@ def heal(options: argparse.Namespace) -> None:
 
 def score(options: argparse.Namespace) -> None:
     """Write the tables: the half that thresholds were fitted on, and the other one."""
-    cases = [case for case in _cases() if case.blueprint.number in range(*options.range)]
+    cases = [case for case in cases_of() if case.blueprint.number in range(*options.range)]
     parts = {
         "The half that thresholds may be fitted on": [c for c in cases if half(c.blueprint) == 0],
         "The other half (no network of its kinds was looked at)": [c for c in cases if half(c.blueprint) == 1],
@@ -99,12 +101,13 @@ def score(options: argparse.Namespace) -> None:
         print(f"\nDisagreements, {setting}:\n{mistakes(parts[next(iter(parts))], setting)}")
     print("\n\n".join(text))
     if not options.no_write:
+        outcomes(cases, PLOT)
         write_between(DOCUMENT, MARKS, "\n\n".join(text) + "\n")
 
 
-def _cases() -> Iterator[Case]:
+def cases_of(verdicts_in: Path = VERDICTS) -> Iterator[Case]:
     """Networks whose outcome and verdict are both known."""
-    said = {found["number"]: found for found in read(VERDICTS)}
+    said = {found["number"]: found for found in read(verdicts_in)}
     standards = _standards()
     for outcome in read(NETWORKS):
         blueprint = Blueprint(**outcome["network"])

@@ -43,19 +43,22 @@ def verdict_table(cases: Sequence[Case], *, probed: bool) -> str:
 
 
 def merit_table(cases: Sequence[Case]) -> str:
-    """How well the predicted slowness ranks networks: by whether they train, and by their loss after a fixed budget."""
-    header = ("optimiser", "figure", "networks", "AUROC, does not train", "Spearman ρ with the gain after 300 steps")
+    """How well figures rank networks: by whether they train, are handicapped, and by their gain after 300 steps."""
+    asked = ("AUROC, does not train", "AUROC, handicapped", "Spearman ρ with the gain")
+    header = ("optimiser", "figure", "networks", *asked)
     rows = []
     for optimiser in ("sgd", "adam"):
         known = [case for case in cases if case.labels[optimiser] is not None]
         fails = [case.labels[optimiser] is Label.FAILS for case in known]
+        slow = [case.labels[optimiser] is not Label.TRAINS for case in known]
         gains = [case.gains[optimiser] for case in known]
         for name, figure in _FIGURES.items():
             values = [figure(case, optimiser) for case in known]
             rows.append(
                 (
                     optimiser, name, str(len(known)),
-                    f"{auroc(values, fails):.3f}", f"{rank_correlation(values, gains):+.2f}",
+                    f"{auroc(values, fails):.3f}", f"{auroc(values, slow):.3f}",
+                    f"{rank_correlation(values, gains):+.2f}",
                 )
             )  # fmt: skip
     return table(header, rows)

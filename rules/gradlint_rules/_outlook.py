@@ -4,18 +4,19 @@ from dataclasses import fields, replace
 from typing import Final
 
 from gradlint.api import Claim, Edit, Outlook, Remedy, RuleContext, Severity
+from gradlint_rules._collapse import separation
 from gradlint_rules._figures import chain_figures
 from gradlint_rules._paths import Skeleton, by_constants, skeleton, through_layout
 from gradlint_rules._remedies import has_norm, init_edit, norm_edit, skip_edit
 from gradlint_rules._time import is_gated
 from gradlint_rules._wording import decades, ranked
 from gradlint_rules.thresholds import (
+    COLLAPSED_IN_FLOAT,
     EFFORT_HANDICAPS_ADAM,
     EFFORT_HANDICAPS_SGD,
     EFFORT_STOPS_ADAM,
     EFFORT_STOPS_SGD,
     GATE_CLOSED,
-    SLOWNESS_STOPS_ALL,
 )
 
 STOPS: Final = {"sgd": EFFORT_STOPS_SGD, "adam": EFFORT_STOPS_ADAM}
@@ -30,10 +31,11 @@ def severity_of(ctx: RuleContext) -> Severity:
 
 def stops(ctx: RuleContext) -> bool:
     """Whether training is predicted not to get anywhere; False where the outlook is not known."""
+    apart = separation(ctx, skeleton(ctx.graph))
+    if apart is not None and apart.has_collapsed and apart.last <= COLLAPSED_IN_FLOAT:
+        return True
     found = counted_outlook(ctx)
-    if found is None:
-        return False
-    return found.slowness >= SLOWNESS_STOPS_ALL or all(found.effort(o) >= STOPS[o] for o in optimisers(ctx))
+    return found is not None and all(found.effort(o) >= STOPS[o] for o in optimisers(ctx))
 
 
 def handicaps(ctx: RuleContext) -> bool:

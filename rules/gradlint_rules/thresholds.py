@@ -20,9 +20,6 @@ EFFORT_STOPS_SGD: Final = 3.0
 EFFORT_STOPS_ADAM: Final = 4.0
 """decades of effort from which Adam gets nowhere: an error instead of a warning (all rules about the flow)"""
 
-SLOWNESS_STOPS_ALL: Final = 15.0
-"""decades of slowness that leave float32 nothing to tell inputs apart by: an error whatever the optimiser"""
-
 EFFORT_HANDICAPS_SGD: Final = 1.4
 """decades of effort from which SGD needs several times a healthy model's steps (GL108)"""
 
@@ -76,7 +73,11 @@ COLLAPSED: Final = 1e-4
 """1 − correlation of two samples from which a model cannot tell its inputs apart (GL107)"""
 
 COLLAPSED_FOR_ALL: Final = 1e-7
-"""1 − correlation that leaves float32 nothing to tell inputs apart by: an error whatever the optimiser (GL107)"""
+"""1 − correlation at which a norm behind it only amplifies rounding: the path is judged up to there (GL107, GL201)"""
+
+COLLAPSED_IN_FLOAT: Final = 1e-16
+"""1 − correlation that leaves float32 nothing to tell inputs apart by (differences of 1e-8): an error whatever the
+optimiser (all rules about the flow)"""
 
 COLLAPSE_DRIFT: Final = 2.0
 """decades by which 1 − correlation must fall along the path: what the input lacks is not the model's fault (GL107)"""

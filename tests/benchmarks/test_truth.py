@@ -1,5 +1,6 @@
 """The truth benchmark: ensembles train as single networks would, labels and scores mean what they say."""
 
+import json
 import math
 import sys
 from dataclasses import replace
@@ -20,9 +21,14 @@ from outcomes.cures import came_true, carried_out
 from outcomes.ensemble import Ensemble
 from outcomes.labels import Label, labels
 from outcomes.networks import build, example
+from outcomes.plots import outcomes as plot
 from outcomes.protocol import Run
+from outcomes.report import Case, merit_table, verdict_table
 from outcomes.scores import Share, auroc, precision, recall
 from outcomes.tasks import CLASSES, TASKS, batch
+from outcomes.verdicts import verdicts
+from truth import NETWORKS as STORED
+from truth import cases_of, read
 
 NETWORKS = {
     "mlp": Blueprint(0, "mlp", 3, 8, "gelu", "layer", "two", "kaiming"),
@@ -139,3 +145,39 @@ def test_a_remedy_is_carried_out_as_its_author_would() -> None:
         assert carried_out(sick, edit) == replace(sick, **change)
     assert carried_out(sick, Edit(EditKind.REMOVE, "")) is None
     assert came_true({"predicted": 2.0, "measured": 2.3}) and not came_true({"predicted": 2.0, "measured": 1.6})
+
+
+def small() -> list[Blueprint]:
+    """Networks whose outcomes are stored, as far as they are predicted in a second."""
+    drawn = [Blueprint(**outcome["network"]) for outcome in read(STORED)]
+    return [b for b in drawn if b.number < 40 and b.depth <= 8 and b.steps <= 20 and b.family != "cnn"]
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    """What is said today of a few networks, beside what became of them when they were trained."""
+    said = tmp_path_factory.mktemp("truth") / "said.jsonl"
+    lines = [json.dumps(verdicts(blueprint, probe=False)) for blueprint in small()]
+    said.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return list(cases_of(said))
+
+
+def test_verdicts_agree_with_stored_outcomes(cases: list[Case]) -> None:
+    assert len(cases) >= 12
+    for optimiser in ("sgd", "adam", "unknown"):
+        errors = [c for c in cases if c.said[optimiser]["worst"] == "error"]
+        assert all(c.labels[optimiser] is Label.FAILS for c in errors), [c.blueprint for c in errors]
+    failed = [c for c in cases if c.labels["sgd"] is Label.FAILS]
+    assert sum(c.said["sgd"]["worst"] == "error" for c in failed) >= len(failed) / 2
+    known = [c for c in cases if c.labels["sgd"] is not None]
+    efforts = [c.said["figures"]["sgd"] for c in known]
+    assert auroc(efforts, [c.labels["sgd"] is Label.FAILS for c in known]) >= 0.9
+
+
+def test_tables_and_plot_hold_every_network(cases: list[Case], tmp_path: Path) -> None:
+    assert f"| {len(cases)} " in verdict_table(cases, probed=False)
+    assert "predicted effort" in merit_table(cases)
+    plot(cases, tmp_path / "plot.svg")
+    drawn = (tmp_path / "plot.svg").read_text(encoding="utf-8")
+    known = sum(c.labels[optimiser] is not None for c in cases for optimiser in ("sgd", "adam"))
+    assert drawn.count('r="3"') == known
