@@ -110,8 +110,9 @@ class Tame(nn.Module):
             sites=sites_of(ctx, layers, label),
             cause=Cause.OUTLOOK,
             predicted={
-                "summary": ", ".join(
-                    f"effort {decades(found.effort(o), signed=False)} with {_NAMES[o]}" for o in wanted
+                "summary": "effort in decades: "
+                + ", ".join(
+                    f"{found.effort(o):.1f} with {_NAMES[o]} (healthy: below {HANDICAPS[o]:g})" for o in wanted
                 ),
                 "slowness": found.slowness,
                 "scrambling": found.scrambling,
