@@ -5,6 +5,7 @@ from typing import Final
 
 from gradlint.api import Claim, Edit, Outlook, Remedy, RuleContext, Severity
 from gradlint_rules._collapse import separation
+from gradlint_rules._diagnosis import diagnose
 from gradlint_rules._figures import chain_figures
 from gradlint_rules._paths import Skeleton, by_constants, skeleton, through_layout
 from gradlint_rules._remedies import has_norm, init_edit, norm_edit, skip_edit
@@ -78,7 +79,9 @@ def effort_claim(found: Outlook, optimiser: str) -> Claim:
 
 
 def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> tuple[Remedy, ...]:
-    """Edits that win back at least half of the effort, as predicted."""
+    """Edits that win back at least half of the effort, as predicted; none where a rule names a cause and its cure."""
+    if diagnose(ctx):
+        return ()
     figures, before = chain_figures(bones, bones.trunk, ctx.flow), found.effort(optimiser)
     edits: list[Edit | None] = [norm_edit(bones, figures), skip_edit(bones, figures)]
     edits += [init_edit(ctx, figures, detail) for detail in ("kaiming", "xavier")] if figures.layers else []

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from gradlint.api import Cause, Finding, Outlook, Rule, RuleContext
 from gradlint_rules._outlook import HANDICAPS, counted_outlook, cures, effort_claim, handicaps, optimisers, severity_of
 from gradlint_rules._paths import Skeleton, is_layer, skeleton
-from gradlint_rules._wording import decades, number, sites_of, times
+from gradlint_rules._wording import number, sites_of, times
 
 
 class HardToTrain(Rule):
