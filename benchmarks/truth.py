@@ -90,7 +90,7 @@ def score(options: argparse.Namespace) -> None:
     cases = [case for case in cases_of() if case.blueprint.number in range(*options.range)]
     parts = {
         "The half that thresholds may be fitted on": [c for c in cases if half(c.blueprint) == 0],
-        "The other half (no network of its kinds was looked at)": [c for c in cases if half(c.blueprint) == 1],
+        "The other half, of other kinds of networks": [c for c in cases if half(c.blueprint) == 1],
     }
     text = [f"{len(cases)} networks, numbers {options.range[0]} to {options.range[1] - 1}."]
     for title, some in parts.items():

@@ -67,6 +67,8 @@ def merit_table(cases: Sequence[Case]) -> str:
 def cure_table(cured: Sequence[tuple[dict[str, Any], dict[str, Label | None]]]) -> str:
     """How often the gradient after the best-ranked remedy was as predicted, and how often the network then trained."""
     header = ("remedies", f"gradient within {WITHIN} decades of the prediction", "trains", "with SGD", "with Adam")
+    if not cured:
+        return "None yet.\n"
     true = Share(sum(came_true(found) for found, _ in cured), len(cured))
     rows = [(str(len(cured)), str(true), *(str(_trained(cured, setting)) for setting in ("unknown", "sgd", "adam")))]
     return table(header, rows)
@@ -79,7 +81,7 @@ def _trained(cured: Sequence[tuple[dict[str, Any], dict[str, Label | None]]], se
 
 def mistakes(cases: Sequence[Case], setting: str) -> str:
     """Networks whose verdict and outcome disagree most."""
-    header = ("network", "outcome", "said", "gain", "slowness")
+    header = ("network", "outcome", "said", "gain", "effort")
     rows = []
     for case in cases:
         label, said = case.labels[setting], case.said[setting]

@@ -24,6 +24,10 @@ STOPS: Final = {"sgd": EFFORT_STOPS_SGD, "adam": EFFORT_STOPS_ADAM}
 HANDICAPS: Final = {"sgd": EFFORT_HANDICAPS_SGD, "adam": EFFORT_HANDICAPS_ADAM}
 
 
+LARGE: Final = 2000
+"""Nodes of a graph beyond which one remedy must do: each that is tried costs two flows."""
+
+
 def severity_of(ctx: RuleContext) -> Severity:
     """Harm of what a flow suffers from: an error where the model is predicted not to train, with the optimiser in use
     or, where that is not known, with any."""
@@ -95,6 +99,8 @@ def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> 
             flow = ctx.what_if(edit)
             effect = f"leaves an effort of {decades(left, signed=False)}"
             helped.append((left, Remedy(edit.text, effect, flow.attenuation if flow is not None else None, edit)))
+        if helped and len(ctx.graph.nodes) > LARGE:
+            break
     return ranked(helped)
 
 
