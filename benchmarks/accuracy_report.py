@@ -14,6 +14,8 @@ JUMP = 0.1
 MODEL = 0.2
 """Median of a model beyond which it is named."""
 
+AIMS = {"activations": (0.05, 0.3), "gradients": (0.05, 0.3), "parameters": (0.1, 0.4)}
+"""Median and 95th percentile to reach over all modules of all models, in decades."""
 LIBRARY = (
     "library", "models", "modules", "coverage", "forward median / p95", "backward median / p95",
     "parameters median / p95", "scatter median / p95", f"models with a median above {MODEL}",
@@ -94,6 +96,20 @@ def _library(name: str, models: Sequence[Judged]) -> list[str]:
         name, str(len(models)), str(len(found.gradients.errors)), f"{found.gradients.coverage:.1%}",
         *map(_pair, (found.activations, found.gradients, found.parameters)), _scatter(found.gradients), named,
     ]  # fmt: skip
+
+
+def misses(judged: Sequence[Judged]) -> list[str]:
+    """In words what is aimed at and not reached."""
+    found = pooled(model.found for model in judged)
+    said = [
+        f"{kind}: {name} {score.at(share):.3f}, to reach {aim:g}"
+        for kind, aims in AIMS.items()
+        for score in [getattr(found, kind)]
+        for name, share, aim in zip(("median", "95th percentile"), (0.5, 0.95), aims, strict=True)
+        if not score.at(share) <= aim
+    ]
+    off = sum(model.is_off for model in judged)
+    return [*said, *([f"{off} models with a median above {MODEL}, to reach 0"] if off else [])]
 
 
 def models(judged: Iterable[Judged]) -> str:

@@ -103,3 +103,16 @@ def test_what_no_hook_has_seen_is_no_measurement() -> None:
     gradients = {"": 1.0, "body": 0.0, "body.conv": 0.0, "body.act": 0.0, "head": 2.0, "unused": 0.0}
     found = seen(gradients, {"body.conv.weight": 3.0, "head.weight": 1.0, "unused.weight": 0.0})
     assert found == {"": 1.0, "body": None, "body.conv": None, "body.act": None, "head": 2.0, "unused": 0.0}
+
+
+def test_an_aim_that_is_missed_is_named() -> None:
+    figures = dict.fromkeys("abcdefghij", 1.0)
+    near = {kind: dict(figures) for kind in accuracy_report.AIMS}
+    far = {kind: {**figures, **dict.fromkeys("abcdef", 2.0)} for kind in accuracy_report.AIMS}
+    good = accuracy_store.Record("lib", "good", measured=[near], predicted=[near])
+    bad = accuracy_store.Record("lib", "bad", measured=[near], predicted=[far])
+    assert accuracy_report.misses([accuracy_report.judge(good)]) == []
+    missed = accuracy_report.misses([accuracy_report.judge(bad)])
+    assert len(missed) == 6  # 0.301 is within what parameters are allowed at the 95th percentile
+    assert missed[0] == "activations: median 0.301, to reach 0.05"
+    assert missed[-1] == "1 models with a median above 0.2, to reach 0"
