@@ -25,7 +25,7 @@ HANDICAPS: Final = {"sgd": EFFORT_HANDICAPS_SGD, "adam": EFFORT_HANDICAPS_ADAM}
 
 
 LARGE: Final = 2000
-"""Nodes of a graph beyond which one remedy must do: each that is tried costs two flows."""
+"""Nodes of a graph beyond which no remedies are tried: each costs two flows, and people wait."""
 
 
 def severity_of(ctx: RuleContext) -> Severity:
@@ -84,7 +84,7 @@ def effort_claim(found: Outlook, optimiser: str) -> Claim:
 
 def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> tuple[Remedy, ...]:
     """Edits that win back at least half of the effort, as predicted; none where a rule names a cause and its cure."""
-    if diagnose(ctx):
+    if diagnose(ctx) or len(ctx.graph.nodes) > LARGE:
         return ()
     figures, before = chain_figures(bones, bones.trunk, ctx.flow), found.effort(optimiser)
     edits: list[Edit | None] = [norm_edit(bones, figures), skip_edit(bones, figures)]
@@ -99,8 +99,6 @@ def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> 
             flow = ctx.what_if(edit)
             effect = f"leaves an effort of {decades(left, signed=False)}"
             helped.append((left, Remedy(edit.text, effect, flow.attenuation if flow is not None else None, edit)))
-        if helped and len(ctx.graph.nodes) > LARGE:
-            break
     return ranked(helped)
 
 
