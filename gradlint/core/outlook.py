@@ -34,10 +34,19 @@ class Outlook:
 
     def effort(self, optimizer: str) -> float:
         """Decades of effort with "sgd" (momentum counts as SGD) or "adam"."""
-        forgetting = FORGETTING * min(NOTHING, self.forgetting)
+        shares = self.shares
         if optimizer == "sgd":
-            return max(self.scrambling, SLOWNESS_SGD * self.slowness) + forgetting
-        return self.scrambling + SLOWNESS_ADAM * self.slowness_adam + forgetting
+            return max(shares["scrambling"], shares["slowness"]) + shares["forgetting"]
+        return shares["scrambling"] + SLOWNESS_ADAM * self.slowness_adam + shares["forgetting"]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What each trouble adds to the effort with SGD, in decades."""
+        return {
+            "slowness": SLOWNESS_SGD * self.slowness,
+            "scrambling": self.scrambling,
+            "forgetting": FORGETTING * min(NOTHING, self.forgetting),
+        }
 
 
 def outlook(tangents: Tangents, flow: Flow) -> Outlook:

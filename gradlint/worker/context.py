@@ -43,6 +43,7 @@ class Context:
         self.near_misses: list[str] = []
         self._rule = ""
         self._tried: dict[Edit, Flow | None] = {}
+        self._outlooks: dict[Edit, Outlook | None] = {}
 
     def enter(self, rule: str, options: Mapping[str, Any]) -> None:
         """Make ready for the next rule: its options, its name before what it says."""
@@ -80,10 +81,12 @@ class Context:
         return outlook(self.tangents, self.flow) if self.tangents is not None else None
 
     def outlook_after(self, edit: Edit) -> Outlook | None:
-        """The outlook after an edit."""
-        flow = self.what_if(edit)
-        found = propagation.tangents(self._graph, self._built.values, flow, edit) if flow is not None else None
-        return outlook(found, flow) if found is not None and flow is not None else None
+        """The outlook after an edit; the same edit is propagated once only."""
+        if edit not in self._outlooks:
+            flow = self.what_if(edit)
+            found = propagation.tangents(self._graph, self._built.values, flow, edit) if flow is not None else None
+            self._outlooks[edit] = outlook(found, flow) if found is not None and flow is not None else None
+        return self._outlooks[edit]
 
     def what_if(self, edit: Edit) -> Flow | None:
         """The flow after an edit; the same edit is propagated once only."""

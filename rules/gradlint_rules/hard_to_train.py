@@ -130,15 +130,15 @@ _NAMES = {"sgd": "SGD", "adam": "Adam"}
 
 def _words(found: Outlook) -> tuple[str, str]:
     """Message and label: what wastes most."""
-    shares = {"slow": found.slowness / 2, "scrambled": found.scrambling, "forgotten": 0.3 * min(8.0, found.forgetting)}
+    shares = found.shares
     worst = max(shares, key=lambda name: shares[name])
-    if worst == "scrambled":
+    if worst == "scrambling":
         percent = number(10**found.scrambling)
         return (
             f"a step that moves the weights by 1 % changes what tells inputs apart by {percent} %",
             "all that is learned here is soon scrambled",
         )
-    if worst == "forgotten":
+    if worst == "forgetting":
         return (
             f"the first time step gets a gradient {times(found.forgetting)} smaller than the last",
             "the early steps are forgotten",

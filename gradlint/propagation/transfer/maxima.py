@@ -10,9 +10,8 @@ from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, Transfer
 from gradlint.propagation.dims import Dim, Role, count
 from gradlint.propagation.signal import Signal, emit
-from gradlint.propagation.transfer.convolution import per_axis
 from gradlint.propagation.transfer.elementwise import elementwise
-from gradlint.propagation.transfer.pooling import image_of, resized_dims
+from gradlint.propagation.transfer.pooling import image_of, resized_dims, windows_of
 from gradlint.propagation.transfer.reduction import reduced_axes, remaining_dims
 from gradlint.tracing.model_graph import op_of
 
@@ -22,9 +21,7 @@ def max_pool(axes: int) -> Transfer:
 
     def rule(call: Call) -> Any:
         signal = image_of(call, axes)
-        kernel = per_axis(call.arg(1, "kernel_size"), axes, 1)
-        given = call.arg(2, "stride")
-        stride = kernel if given is None or given in ((), []) else per_axis(given, axes, 1)
+        kernel, stride = windows_of(call, axes)
         y = _over_windows(call, signal, math.prod(kernel), axes)
         kin = signal.kinship.pooled(kernel, stride) if signal.kinship is not None else None
         return _with_indices(call, y.with_x(y.x, kinship=kin))

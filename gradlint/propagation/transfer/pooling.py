@@ -42,14 +42,18 @@ def window_matrix(n: int, out: int, kernel: int, stride: int, pad: int, *, count
     return a
 
 
+def windows_of(call: Call, axes: int) -> tuple[list[int], list[int]]:
+    """Kernel and stride per axis; windows lie side by side where no stride is given."""
+    kernel, given = per_axis(call.arg(1, "kernel_size"), axes, 1), call.arg(2, "stride")
+    return kernel, kernel if given is None or given in ((), []) else per_axis(given, axes, 1)
+
+
 def average_pool(axes: int) -> Transfer:
     """avg_pool1d, 2d, 3d."""
 
     def rule(call: Call) -> Signal:
         signal = image_of(call, axes)
-        kernel = per_axis(call.arg(1, "kernel_size"), axes, 1)
-        given = call.arg(2, "stride")
-        stride = kernel if given is None or given in ((), []) else per_axis(given, axes, 1)
+        kernel, stride = windows_of(call, axes)
         pad = per_axis(call.arg(3, "padding", 0), axes, 0)
         count_pad = bool(call.arg(5, "count_include_pad", True))
         n, o = signal.shape[-axes:], call.shape[-axes:]
