@@ -11,6 +11,9 @@ from gradlint.core.graph import ModuleInfo
 from gradlint.core.location import Location
 from gradlint.core.target import Target
 
+GUESSED = "guessed: "
+"""What `BuiltModel.built` begins with where the arguments are a guess."""
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterValues:
@@ -31,6 +34,8 @@ class Doubt:
 
     text: str
     location: Location
+    remedy: str = ""
+    """What would settle it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,11 @@ class BuiltModel:
     class_location: Location | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether its arguments are a guess: a model of its kind, not the user's."""
+        return self.built.startswith(GUESSED)
 
 
 @dataclass(frozen=True)

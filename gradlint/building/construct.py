@@ -1,16 +1,19 @@
 """Call what a target names, with its arguments, as the user would."""
 
-import inspect
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
+from gradlint.building.built import GUESSED
 from gradlint.building.failure import analysis_error, describe
 from gradlint.building.guard import TooLargeError
+from gradlint.building.guessing import Deferred, Guess, guesses, mended, positional, required, toml
 from gradlint.building.namespace import Namespace
 from gradlint.building.stubs import MissingPackageError, absent_base
 from gradlint.building.surroundings import as_script, seeded
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, UnknownArgumentsError
 from gradlint.core.location import Location
 from gradlint.core.target import Target, TargetKind
 
@@ -64,9 +67,9 @@ def _call(target: Target, namespace: Namespace) -> Any:
         return thing
     missing = _missing(thing, target)
     if missing:
-        raise AnalysisError(
+        raise UnknownArgumentsError(
             f"{target.name} needs arguments that are not known: {', '.join(missing)}",
-            stage="build",
+            tuple(missing),
             location=Location(target.path, target.line),
             remedy=_remedy(target, missing),
         )
@@ -77,14 +80,46 @@ def _call(target: Target, namespace: Namespace) -> Any:
 
 def _missing(thing: Any, target: Target) -> list[str]:
     """Required parameters that the target leaves open."""
-    try:
-        parameters = inspect.signature(thing).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    given = {p.name for p in positional[: len(target.args or ())]} | set(target.kwargs or {})
-    varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in varying and p.name not in given]
+    given = {*positional(thing)[: len(target.args or ())], *(target.kwargs or {})}
+    return [parameter.name for parameter in required(thing) if parameter.name not in given]
+
+
+def guessed(target: Target, namespace: Namespace) -> Iterator[Target]:
+    """The target with what it leaves open filled in by guesses, likeliest first."""
+    with as_script(namespace.source_folder(), namespace.folders):
+        thing = _lookup(target, namespace)
+        given = [*positional(thing)[: len(target.args or ())], *(target.kwargs or {})]
+        found = list(guesses(thing, given, namespace))
+    yield from (_filled(target, guess) for guess in found)
+
+
+def guessed_again(target: Target, attempt: Target, error: AnalysisError, namespace: Namespace) -> Iterator[Target]:
+    """Further guesses that the failure of an attempt to build the target suggests."""
+    cause = error.__cause__
+    if cause is None:
+        return
+    with as_script(namespace.source_folder(), namespace.folders):
+        thing = _lookup(target, namespace)
+        said = target.kwargs or {}
+        kwargs = {name: value for name, value in (attempt.kwargs or {}).items() if name not in said}
+        found = list(mended(thing, kwargs, cause, namespace))
+    yield from (_filled(target, guess) for guess in found)
+
+
+def described_guess(attempt: Target) -> str:
+    """How a model that was built and run came about: what was asked of a configuration object is known by then."""
+    return GUESSED + Guess(attempt.kwargs or {}).described
+
+
+def entry_of(attempt: Target) -> str:
+    """The configuration that says what was guessed, ready to be corrected."""
+    kwargs = ", ".join(f"{name} = {toml(value)}" for name, value in (attempt.kwargs or {}).items())
+    return f'[[tool.gradlint.targets]]\ntarget = "{attempt.path}:{attempt.name}"\nkwargs = {{ {kwargs} }}'
+
+
+def _filled(target: Target, guess: Guess) -> Target:
+    kwargs = {**(target.kwargs or {}), **guess.kwargs}
+    return replace(target, kwargs=kwargs, built=GUESSED + guess.described)
 
 
 def _lookup(target: Target, namespace: Namespace) -> Any:
@@ -102,11 +137,13 @@ def _lookup(target: Target, namespace: Namespace) -> Any:
 
 def argument(value: Any, namespace: Namespace) -> Any:
     """A configured or harvested argument: `{"expression": "Config()"}` is evaluated in the file, others are literal."""
+    if isinstance(value, Deferred):
+        return value.make()
     if isinstance(value, dict):
         if set(value) == {"expression"} and isinstance(value["expression"], str):
             return namespace.evaluate(value["expression"])
         return {key: argument(item, namespace) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):
         return type(value)(argument(item, namespace) for item in value)
     return value
 

@@ -214,15 +214,22 @@ def definitions_of(statement: ast.stmt) -> ast.stmt | None:
             return statement
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
             return None if any(isinstance(node, ast.Call) for node in ast.walk(statement)) else statement
-        case ast.If(test=test, body=body, orelse=orelse) if _defines(statement):
-            return ast.copy_location(ast.If(test, _kept(body), _kept(orelse, empty=True)), statement)
-        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody) if _defines(statement):
-            kept = [ast.copy_location(ast.ExceptHandler(h.type, h.name, _kept(h.body)), h) for h in handlers]
-            rest = _kept(orelse, empty=True), _kept(finalbody, empty=True)
-            return ast.copy_location(ast.Try(_kept(body), kept, *rest), statement)
+        case ast.If() | ast.Try() | ast.With() if _defines(statement):
+            return ast.copy_location(_block_of(statement), statement)
         case ast.Expr(value=ast.Call(func=ast.Attribute() as function)):
             return statement if ast.unparse(function) in ("sys.path.append", "sys.path.insert") else None
     return None
+
+
+def _block_of(statement: ast.If | ast.Try | ast.With) -> ast.stmt:
+    """A block with its definitions alone; what a `with` opens is the script's business."""
+    if isinstance(statement, ast.If):
+        return ast.If(statement.test, _kept(statement.body), _kept(statement.orelse, empty=True))
+    if isinstance(statement, ast.With):
+        return ast.If(ast.copy_location(ast.Constant(True), statement), _kept(statement.body), [])
+    kept = [ast.copy_location(ast.ExceptHandler(h.type, h.name, _kept(h.body)), h) for h in statement.handlers]
+    rest = _kept(statement.orelse, empty=True), _kept(statement.finalbody, empty=True)
+    return ast.Try(_kept(statement.body), kept, *rest)
 
 
 def _defines(statement: ast.stmt) -> bool:

@@ -1,6 +1,7 @@
 """A user's file, its definitions executed and everything else kept back until something asks for it."""
 
 import ast
+import builtins
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +56,18 @@ class Namespace:
         """The value of an expression in the module, with what it depends on."""
         node = ast.parse(expression, mode="eval")
         self.require(mentions(node))
+        for name in mentions(node):
+            self._import_inner(name)
         return eval(self._compile(node, "eval"), self.module.__dict__)
+
+    def _import_inner(self, name: str) -> None:
+        """A name that only the main block, or a function, imports."""
+        if name in self.module.__dict__ or hasattr(builtins, name):
+            return
+        imports = (node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom))
+        for node in imports:
+            if name in [alias.asname or alias.name.partition(".")[0] for alias in node.names]:
+                return self.run(node)
 
     def source_folder(self) -> Path:
         """Folder of the file."""

@@ -29,3 +29,11 @@ class AnalysisError(GradlintError):
     def __init__(self, message: str, *, stage: str, location: Location | None = None, remedy: str = "") -> None:
         super().__init__(message, location=location, remedy=remedy)
         self.stage = stage
+
+
+class UnknownArgumentsError(AnalysisError):
+    """A model whose constructor takes arguments that nobody has said; `missing` names them."""
+
+    def __init__(self, message: str, missing: tuple[str, ...], *, location: Location, remedy: str) -> None:
+        super().__init__(message, stage="build", location=location, remedy=remedy)
+        self.missing = missing

@@ -1,7 +1,7 @@
 """The part of GL003 that no rule can know: what was not carried out or not understood when the model was built."""
 
 from gradlint.building.built import BuiltModel, Doubt, Fed
-from gradlint.core.finding import Finding, Severity
+from gradlint.core.finding import Finding, Remedy, Severity
 from gradlint.core.location import Location, Site
 from gradlint.core.target import Target
 
@@ -38,6 +38,7 @@ def findings_on(doubts: tuple[Doubt, ...]) -> list[Finding]:
             first.text,
             (Site(first.location),),
             predicted={"doubts": len(doubts)},
+            remedies=tuple(Remedy(doubt.remedy, "") for doubt in doubts if doubt.remedy),
             notes=tuple(doubt.text for doubt in others),
         )
     ]

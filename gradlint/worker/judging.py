@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gradlint import registry
 from gradlint.api import Rule
 from gradlint.core.errors import AnalysisError
-from gradlint.core.finding import Finding
+from gradlint.core.finding import Confidence, Finding
 from gradlint.core.report import ModelSummary, Skipped
 from gradlint.core.serialise import finite_figures
 from gradlint.worker.causes import merge
@@ -19,6 +19,14 @@ from gradlint.worker.unanalysable import unanalysable
 
 if TYPE_CHECKING:
     from gradlint.worker.analysis import Examined
+
+
+_LOWER = {
+    Confidence.HIGH: Confidence.MEDIUM,
+    Confidence.MEDIUM: Confidence.LOW,
+    Confidence.LOW: Confidence.LOW,
+}
+"""What is true of a guessed model may not be true of the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
     if PARTLY_ANALYSED[0] in settings.codes:
         doubts = doubts_on(examined.target, examined.built, examined.fed)
         found += [replace(finding, model=examined.target.name) for finding in findings_on(doubts)]
+    if examined.built.is_guessed:
+        found = [replace(finding, confidence=_LOWER[finding.confidence]) for finding in found]
     findings = merge(tuple(found))
     probed = ""
     if settings.probe:

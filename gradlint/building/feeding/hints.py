@@ -10,6 +10,7 @@ from torch import nn
 from gradlint.building.built import BuiltModel
 from gradlint.building.describe import is_torch
 from gradlint.building.feeding.forward_source import forward_text
+from gradlint.building.guessing import signature_of
 
 BATCH = 8
 SMALLEST_BATCH = 4
@@ -70,13 +71,14 @@ def hints_of(built: BuiltModel) -> Hints:
     """Collect what is known about a model's input sizes."""
     target = built.target
     batch = (target.batch if target else None) or BATCH
-    said = [value for name in _TIME_NAMES for value in _attribute(built.model, name) if isinstance(value, int)]
+    told = _arguments(built)
+    said = [value for name in _TIME_NAMES for value in _attribute(built.model, name, told) if isinstance(value, int)]
     lengths = [min(value, _LONGEST) for value in said if value > 1]
     wanted = target.sequence_length if target else None
     time = wanted or (lengths[0] if lengths else _TIME)
     parameters = sorted(built.model.parameters(), key=lambda p: p.is_complex())  # real ones first, else as they come
     first = next((p for p in parameters if p.is_floating_point() or p.is_complex()), None)
-    sizes = [size for name in _SIZE_NAMES for value in _attribute(built.model, name) for size in _squares(value)]
+    sizes = [size for name in _SIZE_NAMES for value in _attribute(built.model, name, told) for size in _squares(value)]
     embeddings = [m.num_embeddings for m in built.model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
     return Hints(
         batch=batch,
@@ -91,9 +93,16 @@ def hints_of(built: BuiltModel) -> Hints:
     )
 
 
-def _attribute(model: nn.Module, name: str) -> Iterator[Any]:
-    """Values of an attribute on the model, its configuration object and its modules, outermost first."""
-    for holder in (model, *(getattr(model, c, None) for c in ("config", "cfg", "hparams", "args"))):
+def _arguments(built: BuiltModel) -> dict[str, Any]:
+    """What the model was built with, by name, as far as that is literal; defaults of its constructor included."""
+    defaults = {p.name: p.default for p in signature_of(type(built.model)) if p.default is not p.empty}
+    given = built.target.kwargs if built.target is not None else None
+    return {**defaults, **(given or {})}
+
+
+def _attribute(model: nn.Module, name: str, told: dict[str, Any]) -> Iterator[Any]:
+    """Values of an attribute on the model, its arguments, its configuration object and its modules, outermost first."""
+    for holder in (model, told, *(getattr(model, c, None) for c in ("config", "cfg", "hparams", "args"))):
         value = holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
         if value is not None:
             yield value

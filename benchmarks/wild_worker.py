@@ -1,0 +1,128 @@
+"""Check single files as `gradlint check` does, without any configuration, and tell how far each came.
+
+    python benchmarks/wild_worker.py RESULTS.jsonl FILE …
+
+torch is imported once; each file is then examined in a fork of its own, so that a crash, an endless loop or a full
+memory costs one file only.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from common import import_torchvision
+from scoring import in_double, parameters
+from zoo_worker import _few, _flow, _truly_zero
+
+from gradlint import probe
+from gradlint.building.devices import cpu_for_cuda
+from gradlint.config import Config
+from gradlint.core.errors import AnalysisError
+from gradlint.core.target import Target
+from gradlint.engine.collect import Job
+from gradlint.engine.reading import read
+from gradlint.worker import analysis
+from gradlint.worker.analysis import Examined
+from gradlint.worker.stages import InternalError
+
+MEMORY = 8 * 2**30
+LIMIT = 150
+"""Seconds of CPU per file."""
+MOST = 2
+"""Models looked at per file: the first and the last that it defines (a file of forty sizes of one architecture would
+count for no more than one)."""
+MEASURABLE = 40_000_000
+"""Parameters up to which a real backward pass is run."""
+
+Record = dict[str, Any]
+
+
+def main(results: str, *files: str) -> None:
+    """Append one line of JSON per file."""
+    import_torchvision()
+    for file in files:
+        began = time.monotonic()
+        child = os.fork()
+        if not child:
+            _child(results, file)
+        _, status = os.waitpid(child, 0)
+        if status:
+            died = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
+            _append(results, {"file": file, "models": [], "error": f"died: {died}", "wall": time.monotonic() - began})
+
+
+def _child(results: str, file: str) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
+    signal.alarm(4 * LIMIT)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    try:
+        _append(results, examine(file))
+    except BaseException:
+        _append(results, {"file": file, "models": [], "error": traceback.format_exc()})
+    os._exit(0)
+
+
+def _append(results: str, record: Record) -> None:
+    with Path(results).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def examine(file: str) -> Record:
+    """How far the first and the last model of a file came."""
+    record: Record = {"file": file, "models": [], "error": "", "targets": 0}
+    try:
+        reading = read(Job(file, file), Config())
+    except AnalysisError as error:
+        return {**record, "error": f"{error.stage}: {error.message}"}
+    record["targets"] = len(reading.targets)
+    record["why"] = "; ".join(item.reason for item in reading.skipped)
+    chosen = reading.targets if len(reading.targets) <= MOST else (reading.targets[0], reading.targets[-1])
+    record["models"] = [_model(target, reading.source) for target in chosen]
+    return record
+
+
+def _model(target: Target, source: str) -> Record:
+    stages: list[str] = []
+    record: Record = {"name": target.name, "stages": stages, "error": "", "stage": ""}
+    start = time.process_time()
+    try:
+        with cpu_for_cuda(source):
+            examined = analysis.examine(target, source, on_stage=stages.append)
+            record |= _flow(examined)
+            record["built"] = examined.built.built
+            record["fed"] = examined.fed is not None
+            record["truly_zero"] = _truly_zero(examined, source, record["zero"])
+            record["real"] = _backward(examined)
+    except InternalError as error:
+        record |= {"error": f"internal: {error}", "stage": stages[-1] if stages else ""}
+        record["traceback"] = "".join(traceback.format_exception(error))
+    except AnalysisError as error:
+        record |= {"error": error.message, "stage": error.stage}
+    record["cpu"] = time.process_time() - start
+    return record
+
+
+def _backward(examined: Examined) -> str:
+    """ "yes" where a real backward pass reaches a parameter, else why not, or that the model is too large for one."""
+    model, fed = examined.built.model, examined.fed
+    if fed is None:
+        return "no inputs"
+    if examined.built.fake_mode is not None or sum(p.numel() for p in model.parameters()) > MEASURABLE:
+        return "too large"
+    args, kwargs = in_double(_few((fed.args, dict(fed.kwargs)), 4))
+    try:
+        measured = parameters(probe.measure(model.double(), args, kwargs))
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "yes" if any(measured.values()) else "zero everywhere"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

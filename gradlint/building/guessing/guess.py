@@ -1,0 +1,285 @@
+"""Guess the arguments of a constructor or a factory that nobody calls."""
+
+import ast
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from gradlint.building.guessing.conventions import WIDTH, Convention, convention_of
+from gradlint.building.guessing.mends import is_about_nothing, missing_names, named_by, reshaped, said_by
+from gradlint.building.guessing.objects import Deferred, GuessedConfig, described
+from gradlint.building.guessing.signature import positional, required, signature_of
+from gradlint.building.guessing.usage import Kind, Usage, annotated, definition_of, module_tree, usage_of
+from gradlint.building.guessing.variations import STAGES, VARIATIONS, Variation
+from gradlint.building.namespace import Namespace
+
+_NESTED = 3
+_FIRST = 32
+_TELLING = 3
+"""Letters from which a name says more than the layer that it is handed to."""
+_BLOCKS = ("Block", "Bottleneck", "Unit", "Layer", "Cell")
+_NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
+_ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
+_CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
+_PART = re.compile(
+    r"(.*_)?(net|model|backbone|encoder|decoder|transformer|vit|student|teacher|generator|discriminator|module|layer"
+    r"|trunk|stem|body|neck|extractor|network|mlp|unet|vae|block|attn|attention)"
+)
+_FRACTION = 0.1
+_NUMBER = 16
+
+
+class UnguessableError(Exception):
+    """A parameter of which nothing can be guessed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One way to fill in what is missing."""
+
+    kwargs: Mapping[str, Any]
+
+    @property
+    def described(self) -> str:
+        """For people: "dim=256, depth=4"; what was read of a configuration object so far is part of it."""
+        return ", ".join(f"{name}={described(value)}" for name, value in self.kwargs.items())
+
+
+def guesses(thing: Callable[..., Any], given: Sequence[str], namespace: Namespace) -> Iterator[Guess]:
+    """Ways to call something, likeliest first; none where a parameter cannot be guessed.
+
+    Args:
+        thing: a class or a factory.
+        given: names of the parameters that are known already.
+        namespace: the loaded file that defines it.
+    """
+    seen = set()
+    for variation in VARIATIONS:
+        try:
+            guess = _Guesser(thing, namespace, variation, _NESTED).guess(given)
+        except UnguessableError:
+            return
+        if guess.kwargs and guess.described not in seen:
+            seen.add(guess.described)
+            yield guess
+
+
+def mended(
+    thing: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException, namespace: Namespace
+) -> Iterator[Guess]:
+    """Ways to call something that a failed call suggests.
+
+    Args:
+        thing: a class or a factory.
+        kwargs: what it was called with, as far as it was guessed.
+        error: what it raised.
+        namespace: the loaded file that defines it.
+    """
+    guesser = _Guesser(thing, namespace, VARIATIONS[0], _NESTED)
+    parameters = {p.name: p for p in signature_of(thing)}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    wanted = [name for name in missing_names(error) if name in parameters or takes_any]
+    words = said_by(error) | (named_by(error) if is_about_nothing(error) else frozenset())
+    wanted += [name for name, p in parameters.items() if p.default is None and name in words]
+    added = {name: guesser.value_or_none(name, parameters.get(name)) for name in wanted if name not in kwargs}
+    known = {name: value for name, value in added.items() if value is not None}
+    ways = [known, *({name: value} for name, value in known.items())] if len(known) > 1 else [known] if known else []
+    yield from (Guess({**kwargs, **way}) for way in ways)
+    yield from map(Guess, reshaped(kwargs, error))
+
+
+class _Guesser:
+    """Guesses for one callable."""
+
+    def __init__(self, thing: Callable[..., Any], namespace: Namespace, variation: Variation, depth: int) -> None:
+        self.thing = thing
+        self.namespace = namespace
+        self.variation = variation
+        self.depth = depth
+        self.home: ModuleType = sys.modules.get(getattr(thing, "__module__", ""), namespace.module)
+        self.own = {namespace.module.__name__: namespace.tree}
+        self.tree = definition_of(thing, self.own)
+
+    def guess(self, given: Sequence[str]) -> Guess:
+        """Values for everything that is required and not given."""
+        parameters = [p for p in required(self.thing) if p.name not in given]
+        return Guess({p.name: self._value(p.name, p.annotation) for p in parameters})
+
+    def value_or_none(self, name: str, parameter: inspect.Parameter | None) -> Any:
+        """A value for one parameter; None where it cannot be guessed."""
+        try:
+            return self._value(name, parameter.annotation if parameter is not None else inspect.Parameter.empty)
+        except UnguessableError:
+            return None
+
+    def _value(self, name: str, annotation: Any = inspect.Parameter.empty) -> Any:
+        owner = self._annotated_class(annotation)
+        if owner is not None:
+            return self._made(owner, name)
+        usage = usage_of(name, self.tree, self._positions)
+        said = Kind.UNKNOWN if annotation is inspect.Parameter.empty else annotated(annotation)
+        kind = usage.kind if said is Kind.UNKNOWN else said
+        last = name.rpartition(".")[2]
+        if kind in (Kind.OBJECT, Kind.UNKNOWN) and not usage.names and _CONFIG.fullmatch(last):
+            return self._config(name, usage)
+        if kind is Kind.FLAG:
+            return False
+        if kind is Kind.TEXT:
+            return _text(last, usage)
+        return self._part(name, kind, usage)
+
+    def _part(self, name: str, kind: Kind, usage: Usage) -> Any:
+        """A class, a module, or else a number or several."""
+        last = name.rpartition(".")[2]
+        if kind in (Kind.CALLABLE, Kind.MODULE) or _NORM.fullmatch(last) or _ACTIVATION.fullmatch(last):
+            return self._class(last, usage, kind)
+        is_attribute = last != name  # of a configuration: `cfg.model` is no model
+        if not is_attribute and kind in (Kind.OBJECT, Kind.UNKNOWN) and not usage.names and _PART.fullmatch(last):
+            return self._class(last, usage, Kind.MODULE)
+        if kind is Kind.MODULES:
+            raise UnguessableError(name)
+        return self._number(name, kind, usage)
+
+    def _number(self, name: str, kind: Kind, usage: Usage) -> Any:
+        last = name.rpartition(".")[2]
+        telling = (*usage.names, last) if len(last) < _TELLING else (last, *usage.names)
+        convention = convention_of(*telling)
+        if convention is None:
+            if kind is Kind.OBJECT:
+                return self._config(name, usage)
+            convention = Convention("", _FRACTION if kind is Kind.FRACTION else _NUMBER)
+        if convention.is_image:
+            convention = replace(convention, value=self._image())
+        if kind is Kind.SEQUENCE:
+            values = self._sequence(last, convention, usage)
+            return list(values) if usage.is_list else values
+        if convention.is_width and self.variation.width:
+            return self.variation.width
+        if last == "device":
+            return "cpu"
+        if last in ("spatial_dims", "dims", "ndim", "n_dims"):
+            return self.variation.axes
+        return float(convention.value) if kind is Kind.FRACTION else convention.value
+
+    def _sequence(self, name: str, convention: Convention, usage: Usage) -> tuple[Any, ...]:
+        if usage.leads_with_channels:
+            return (3, *(64,) * self.variation.axes)
+        if convention.per_axis and not name.endswith("s"):
+            return (convention.value,) * (usage.exactly or max(usage.at_least, self.variation.axes))
+        length = usage.exactly or max(usage.at_least, self.variation.stages)
+        if convention.shorter and not self.variation.equal and not usage.exactly:
+            length -= 1
+        if convention.is_width and self.variation.width:
+            return (self.variation.width,) * length
+        if convention.grows and isinstance(convention.value, int):
+            start = _FIRST if convention.is_width else 2
+            return tuple(start * 2**stage for stage in range(length))
+        return (2 if convention.value == STAGES else convention.value,) * length  # two layers to a stage
+
+    def _image(self) -> int:
+        """A size that the patches which the constructor has by default divide."""
+        defaults = [p.default for p in signature_of(self.thing) if "patch" in p.name and type(p.default) is int]
+        unit = math.lcm(*(size for size in defaults if 0 < size <= 64))
+        return max(unit, self.variation.image // unit * unit)
+
+    def _config(self, name: str, usage: Usage) -> Any:
+        """An object with the attributes that the code reads."""
+        tree = self.own.get(self.home.__name__) or module_tree(self.home.__name__)  # it is handed on to the parts
+        first = name.partition(".")[0]
+        reader = _Guesser.__new__(_Guesser)
+        reader.__dict__.update({**self.__dict__, "tree": tree})
+        if usage.choices and not usage.names and all(key.isidentifier() for key in usage.choices):
+            return {key: reader._value(f"{first}.{key}") for key in dict.fromkeys(usage.choices)}
+        return GuessedConfig(name, tree, reader._value)
+
+    def _class(self, name: str, usage: Usage, kind: Kind) -> Any:
+        """A class, or for a module an instance of one."""
+        if _ACTIVATION.fullmatch(name):
+            return nn.ReLU() if kind is Kind.MODULE else nn.ReLU
+        if _NORM.fullmatch(name):
+            return _norm(self.tree, instance=kind is Kind.MODULE)
+        found = self._sibling(name, usage)
+        if found is None and kind is Kind.MODULE and name in ("transformer", "encoder"):
+            return Deferred(_transformer, "nn.TransformerEncoder(…)")
+        if found is None:
+            raise UnguessableError(name)
+        return found if kind is Kind.CALLABLE else self._made(found, name)
+
+    def _sibling(self, name: str, usage: Usage) -> type[nn.Module] | None:
+        """A module class that the file knows, and that a parameter's name or a check of its type means."""
+        classes: dict[str, type[nn.Module]] = {
+            key: value for key, value in vars(self.home).items() if _is_module_class(value, self.thing)
+        }
+        for wanted in usage.classes:
+            if wanted in classes:
+                return classes[wanted]
+        words = name.lower().replace("_", "")
+        close = [key for key in classes if words in key.lower() or (len(key) > 4 and key.lower() in words)]
+        if close:
+            return classes[min(close, key=len)]
+        if words == "block":  # of a ResNet
+            return next((value for key, value in reversed(classes.items()) if key.endswith(_BLOCKS)), None)
+        return None
+
+    def _annotated_class(self, annotation: Any) -> type | None:
+        """The user's own class that an annotation names: a configuration, a part of the model."""
+        if isinstance(annotation, str):
+            plain = re.sub(r"\s*\|\s*None$|^Optional\[(.*)\]$", r"\1", annotation.strip())
+            annotation = vars(self.home).get(plain)
+        if not isinstance(annotation, type) or annotation in (nn.Module, inspect.Parameter.empty):
+            return None
+        known = annotation.__module__.partition(".")[0] in sys.stdlib_module_names | {"torch", "numpy"}
+        return None if known or inspect.isabstract(annotation) else annotation
+
+    def _made(self, owner: type, name: str) -> Deferred:
+        if not self.depth:
+            raise UnguessableError(name)
+        guess = _Guesser(owner, self.namespace, self.variation, self.depth - 1).guess(())
+        return Deferred(lambda: owner(**resolved(guess.kwargs)), f"{owner.__name__}({guess.described})")
+
+    def _positions(self, function: str) -> tuple[str, ...]:
+        """Names of the positional parameters of something that the file knows."""
+        if function.startswith("super()"):
+            bases = getattr(self.thing, "__mro__", (None, None))[1:2]
+            return positional(bases[0])
+        return positional(vars(self.home).get(function))
+
+
+def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with everything made that was put off."""
+    return {name: value.make() if isinstance(value, Deferred) else value for name, value in kwargs.items()}
+
+
+def _transformer() -> nn.Module:
+    """A sequence of any length comes out of it as it came in."""
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 8, batch_first=True), 4, enable_nested_tensor=False)
+
+
+def _is_module_class(value: Any, apart: Any) -> bool:
+    if not isinstance(value, type) or not issubclass(value, nn.Module) or value is apart:
+        return False
+    return not value.__module__.startswith("torch.") and "forward" in dir(value) and not inspect.isabstract(value)
+
+
+def _text(name: str, usage: Usage) -> str:
+    if usage.choices:
+        return usage.choices[0]
+    if _ACTIVATION.fullmatch(name):
+        return "relu"
+    if name == "device":
+        return "cpu"
+    raise UnguessableError(name)
+
+
+def _norm(tree: ast.AST | None, *, instance: bool) -> Any:
+    text = ast.unparse(tree) if tree is not None else ""
+    if instance:
+        return nn.Identity()
+    return nn.BatchNorm2d if "Conv2d" in text or "conv" in text else nn.LayerNorm

@@ -1,0 +1,61 @@
+"""What the failure of a guess says about a better one."""
+
+import linecache
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gradlint.building.guessing.objects import Deferred
+
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
+_ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate (list|tuple) \(not \"(list|tuple)\"\)"
+                         r"|'tuple' object does not support item assignment")  # fmt: skip
+_NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
+_NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined)")
+_STAGES = 4
+
+
+def said_by(error: BaseException) -> frozenset[str]:
+    """Words of an error's text."""
+    return frozenset(re.findall(r"[A-Za-z_]\w*", str(error)))
+
+
+def named_by(error: BaseException) -> frozenset[str]:
+    """Names that an error is about: in its text, and in the line of a constructor that raised it."""
+    words = set(said_by(error))
+    last, tb = None, error.__traceback__
+    while tb is not None:
+        last, tb = tb, tb.tb_next
+        code = last.tb_frame.f_code
+        if code.co_name == "__init__":
+            words |= set(re.findall(r"[A-Za-z_]\w*", linecache.getline(code.co_filename, last.tb_lineno)))
+    return frozenset(words)
+
+
+def missing_names(error: BaseException) -> list[str]:
+    """Arguments that something further in asked for in vain: of a constructor that hands on its keywords."""
+    found = _MISSING.search(str(error))
+    if found is not None:
+        return re.findall(r"'(\w+)'", found[1])
+    is_key = isinstance(error, KeyError) and len(error.args) == 1 and str(error.args[0]).isidentifier()
+    return [str(error.args[0])] if is_key else []
+
+
+def is_about_nothing(error: BaseException) -> bool:
+    """Whether something was None that should not have been."""
+    return _NOTHING.search(str(error)) is not None
+
+
+def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[str, Any]]:
+    """The same values as lists, or several of what was one."""
+    text = str(error)
+    if _ONLY_LISTS.search(text):
+        yield {name: list(value) if type(value) is tuple else value for name, value in kwargs.items()}
+    if _NOT_MANY.search(text):
+        words = named_by(error)
+        for length in (_STAGES, 2, 3):
+            yield {n: (v,) * length if n in words and type(v) in (int, float) else v for n, v in kwargs.items()}
+    choices = re.findall(r"['\"`](\w[\w.-]*)['\"`]", text)
+    for name, value in kwargs.items():
+        if isinstance(value, str) or (isinstance(value, type | Deferred) and name in said_by(error)):
+            yield from ({**kwargs, name: choice} for choice in choices if choice not in (value, name))

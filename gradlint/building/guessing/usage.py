@@ -1,0 +1,256 @@
+"""How the code of a constructor uses a parameter: as a number, a list, a class to call, a module, a text, an object."""
+
+import ast
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+from gradlint.discovery.names import mentions
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "Linear": ("in_features", "out_features"),
+    "LazyLinear": ("out_features",),
+    "Embedding": ("num_embeddings", "embedding_dim"),
+    "MultiheadAttention": ("embed_dim", "num_heads", "dropout"),
+    "LayerNorm": ("normalized_shape",),
+    "GroupNorm": ("num_groups", "num_channels"),
+    "Dropout": ("dropout",),
+    "TransformerEncoderLayer": ("d_model", "nhead", "dim_feedforward"),
+    **dict.fromkeys(("Conv1d", "Conv2d", "Conv3d"), ("in_channels", "out_channels", "kernel_size", "stride")),
+    **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d"), ("in_channels", "out_channels", "kernel_size", "stride")),
+    **dict.fromkeys(("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm2d"), ("num_features",)),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), ("input_size", "hidden_size", "num_layers")),
+    **dict.fromkeys(("LSTMCell", "GRUCell", "RNNCell"), ("input_size", "hidden_size")),
+}
+"""What the positions of torch's own layers stand for."""
+
+
+class Kind(StrEnum):
+    """What sort of thing a parameter takes."""
+
+    NUMBER = "number"
+    FRACTION = "fraction"
+    FLAG = "flag"
+    TEXT = "text"
+    SEQUENCE = "sequence"
+    CALLABLE = "callable"
+    MODULE = "module"
+    MODULES = "modules"
+    OBJECT = "object"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the code says of one parameter."""
+
+    kind: Kind = Kind.UNKNOWN
+    at_least: int = 0
+    """Sequences: how many elements are asked for by index."""
+    exactly: int = 0
+    """Sequences: into how many names they are unpacked; 0 where they are not."""
+    names: tuple[str, ...] = ()
+    """Under which names other constructors get to see it, torch's own layers first."""
+    choices: tuple[str, ...] = ()
+    """Texts that it is compared with, or looked up as."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that it is checked against."""
+    is_list: bool = False
+    """Whether it is treated as only a list can be."""
+    leads_with_channels: bool = False
+    """Whether it is a shape whose first entry is a number of channels."""
+
+
+def definition_of(thing: Any, trees: Mapping[str, ast.Module]) -> ast.AST | None:
+    """The syntax tree of a class or a function; None where there is no source.
+
+    Args:
+        thing: the class or function.
+        trees: syntax trees of modules by their names, where they are known; others are read.
+    """
+    tree = trees.get(getattr(thing, "__module__", "")) or module_tree(getattr(thing, "__module__", ""))
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    name = getattr(thing, "__name__", "")
+    return next((node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name), None)
+
+
+@lru_cache(maxsize=64)
+def module_tree(name: str) -> ast.Module:
+    """The syntax tree of an imported module; an empty one where it has no source."""
+    try:
+        return ast.parse(inspect.getsource(sys.modules[name]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return ast.Module([], [])
+
+
+def usage_of(name: str, tree: ast.AST | None, known: Callable[[str], tuple[str, ...]]) -> Usage:
+    """Read a parameter's use off the code.
+
+    Args:
+        name: the parameter.
+        tree: the class or function that takes it.
+        known: names of the positional parameters of a callable of that dotted name (`()`: not known).
+    """
+    usage = Usage()
+    kept = tree is not None and any(_keeps(node, name) for node in ast.walk(tree))
+    for node in ast.walk(tree) if tree is not None else ():
+        usage = _seen(usage, node, name, known)
+        if kept and isinstance(node, ast.Call) and _is(node.func, f"self.{name}"):
+            usage = _as(usage, Kind.MODULE)
+    return usage
+
+
+def _is(node: ast.AST, name: str) -> bool:
+    """Whether an expression is that name, `encoder` or `config.width`."""
+    return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) == name
+
+
+def _keeps(node: ast.AST, name: str) -> bool:
+    """`self.encoder = encoder`."""
+    return isinstance(node, ast.Assign) and _is(node.value, name) and any(_is(t, f"self.{name}") for t in node.targets)
+
+
+def annotated(annotation: Any) -> Kind:
+    """The kind that an annotation stands for."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "") or str(annotation)
+    if not isinstance(annotation, str) and getattr(annotation, "__args__", None):
+        text = str(annotation)
+    text = re.sub(r"typing\.|\bNone\b|\|\s*$|^\s*\||Optional", "", text).strip(" |[]")
+    if re.search(r"(Sequence|[Ll]ist|[Tt]uple|Iterable)\b", text) and not re.match(r"(int|float)\b", text):
+        return Kind.MODULES if "Module" in text else Kind.SEQUENCE
+    for pattern, kind in _ANNOTATIONS:
+        if re.match(pattern, text):
+            return kind
+    return Kind.UNKNOWN
+
+
+_ANNOTATIONS = (
+    (r"bool\b", Kind.FLAG),
+    (r"int\b", Kind.NUMBER),
+    (r"float\b", Kind.FRACTION),
+    (r"(str|Literal)\b", Kind.TEXT),
+    (r"(\w+\.)*ModuleList\b", Kind.MODULES),
+    (r"([Cc]allable|[Tt]ype|collections\.abc\.Callable)\b", Kind.CALLABLE),
+    (r"(\w+\.)*Module\b", Kind.MODULE),
+)
+
+
+def _seen(usage: Usage, node: ast.AST, name: str, known: Callable[[str], tuple[str, ...]]) -> Usage:
+    match node:
+        case ast.Call():
+            return _called(usage, node, name, known)
+        case ast.If(test=used) | ast.IfExp(test=used) if _is(used, name):
+            return _as(usage, Kind.FLAG)
+        case ast.Compare(left=used, comparators=[right]) if _is(used, name):
+            return _compared(usage, right)
+        case ast.Attribute(value=used, attr=attribute) if _is(used, name):
+            usage = replace(usage, is_list=usage.is_list or attribute in _OF_LISTS)
+            return _as(usage, _ATTRIBUTES.get(attribute, Kind.OBJECT))
+    return _several(usage, node, name)
+
+
+def _several(usage: Usage, node: ast.AST, name: str) -> Usage:
+    """Signs that it is a list, or a tuple."""
+    match node:
+        case ast.For(iter=used) | ast.comprehension(iter=used) | ast.Starred(value=used) if _is(used, name):
+            return _as(usage, Kind.SEQUENCE)
+        case ast.Subscript(value=used, slice=index) if _is(used, name):
+            return _indexed(usage, index)
+        case ast.Assign(targets=[ast.Tuple(elts=[first, ast.Starred()])], value=used) if _is(used, name):
+            shape = "chan" in ast.unparse(first) or ast.unparse(first) in ("c", "C")
+            usage = replace(usage, leads_with_channels=shape)
+        case ast.Assign(targets=[ast.Tuple(elts=parts)], value=used) if _is(used, name):
+            usage = replace(usage, exactly=len(parts))
+        case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_list(left, right, name):
+            usage = replace(usage, is_list=True)
+        case _:
+            return usage
+    return _as(usage, Kind.SEQUENCE)
+
+
+def _is_list(left: ast.expr, right: ast.expr, name: str) -> bool:
+    """`[3] + widths`, `widths + [10]`."""
+    return (isinstance(left, ast.List) and _is(right, name)) or (isinstance(right, ast.List) and _is(left, name))
+
+
+_OF_LISTS = ("append", "insert", "reverse", "copy", "extend", "pop")
+_ATTRIBUTES = {
+    **dict.fromkeys(("parameters", "modules", "state_dict", "named_modules", "children", "eval"), Kind.MODULE),
+    **dict.fromkeys((*_OF_LISTS, "index", "count"), Kind.SEQUENCE),
+    **dict.fromkeys(("lower", "upper", "startswith", "split"), Kind.TEXT),
+}
+_STRENGTH = (
+    Kind.UNKNOWN, Kind.FLAG, Kind.NUMBER, Kind.FRACTION, Kind.OBJECT, Kind.TEXT, Kind.SEQUENCE, Kind.CALLABLE,
+    Kind.MODULE, Kind.MODULES,
+)  # fmt: skip
+
+
+def _as(usage: Usage, kind: Kind) -> Usage:
+    return replace(usage, kind=max(usage.kind, kind, key=_STRENGTH.index))
+
+
+def _called(usage: Usage, call: ast.Call, name: str, known: Callable[[str], tuple[str, ...]]) -> Usage:
+    function = ast.unparse(call.func)
+    if function == name:
+        return _as(usage, Kind.CALLABLE)
+    arguments: list[tuple[int | str, ast.expr]] = [*enumerate(call.args)]
+    arguments += [(keyword.arg or "", keyword.value) for keyword in call.keywords]
+    for place, value in arguments:
+        if _is(value, name):
+            usage = _handed(usage, call, function, place, known)
+    return usage
+
+
+def _handed(
+    usage: Usage, call: ast.Call, function: str, place: int | str, known: Callable[[str], tuple[str, ...]]
+) -> Usage:
+    if function == "range":
+        return _as(usage, Kind.NUMBER)
+    if function in ("len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "ModuleList", "nn.ModuleList"):
+        return _as(usage, Kind.SEQUENCE)
+    if function == "isinstance" and place == 0:
+        classes = mentions(call.args[1])
+        return replace(usage, classes=(*usage.classes, *classes))
+    if isinstance(place, str):
+        return replace(usage, names=(*usage.names, place)) if place else usage
+    last = function.rpartition(".")[2]
+    positions = LAYERS.get(last) or known(function)
+    if place < len(positions):
+        return replace(usage, names=(*usage.names, positions[place]))
+    return usage
+
+
+def _indexed(usage: Usage, index: ast.expr) -> Usage:
+    match index:
+        case ast.Constant(value=int() as at):
+            return replace(_as(usage, Kind.SEQUENCE), at_least=max(usage.at_least, at + 1))
+        case ast.Constant(value=str() as key):
+            return replace(_as(usage, Kind.OBJECT), choices=(*usage.choices, key))
+    return _as(usage, Kind.SEQUENCE)
+
+
+def _compared(usage: Usage, right: ast.expr) -> Usage:
+    texts = [leaf.value for leaf in ast.walk(right) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)]
+    if texts:
+        return replace(_as(usage, Kind.TEXT), choices=(*usage.choices, *texts))
+    numbers = any(isinstance(leaf, ast.Constant) and type(leaf.value) in (int, float) for leaf in ast.walk(right))
+    return _as(usage, Kind.NUMBER) if numbers else usage
+
+
+def asked_attributes(tree: ast.AST | None) -> frozenset[str]:
+    """Attributes that code asks for with a default, or whether they are there: they need not be."""
+    return frozenset(_optional(tree)) if tree is not None else frozenset()
+
+
+def _optional(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as attribute), _]):
+                yield attribute
+            case ast.Call(func=ast.Name(id="hasattr"), args=[_, ast.Constant(value=str() as attribute)]):
+                yield attribute

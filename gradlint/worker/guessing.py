@@ -1,0 +1,90 @@
+"""A model of whose arguments nothing is known: the first guess that builds and runs, said to be one."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradlint import building
+from gradlint.building.built import GUESSED, BuiltModel, Doubt, Fed
+from gradlint.building.namespace import Namespace
+from gradlint.core.errors import AnalysisError, UnknownArgumentsError
+from gradlint.core.location import Location
+from gradlint.core.target import Target
+from gradlint.worker.stages import OnStage, stage
+
+_LONGEST = 20.0
+"""CPU seconds after which no further guess is tried."""
+_MOST = 16
+
+
+def built_by_guess(
+    target: Target, namespace: Namespace, unbuilt: AnalysisError, *, on_stage: OnStage
+) -> tuple[BuiltModel, Fed]:
+    """Guess until a model builds and its forward runs; raises AnalysisError where none does.
+
+    Args:
+        target: the model, as far as it is known.
+        namespace: the loaded file.
+        unbuilt: what was raised without a guess; it is what the user hears of where no guess fits.
+        on_stage: told of the stages.
+    """
+    search = _Search(target, namespace, on_stage)
+    if isinstance(unbuilt, UnknownArgumentsError):
+        starts = building.guessed(target, namespace)
+    else:
+        starts = building.guessed_again(target, target, unbuilt, namespace)
+    for attempt in starts:
+        found = search.run(attempt)
+        if found is not None:
+            return found
+    raise _told(unbuilt, search.failures) from unbuilt
+
+
+class _Search:
+    """Tries guesses, and what their failures suggest, within a budget."""
+
+    def __init__(self, target: Target, namespace: Namespace, on_stage: OnStage) -> None:
+        self.target = target
+        self.namespace = namespace
+        self.on_stage = on_stage
+        self.began = time.thread_time()
+        self.failures: list[str] = []
+        self.tried: set[str] = set()
+
+    def run(self, attempt: Target, depth: int = 3) -> tuple[BuiltModel, Fed] | None:
+        """Try one, then what its failure suggests; None where nothing runs."""
+        spent = time.thread_time() - self.began > _LONGEST or len(self.tried) >= _MOST
+        if spent or attempt.built in self.tried:
+            return None
+        self.tried.add(attempt.built)
+        try:
+            with stage("build", self.target, self.on_stage):
+                built = building.build(attempt, self.namespace)
+        except AnalysisError as error:
+            self.failures.append(f"{attempt.built}: {error.message}")
+            return self._again(attempt, error, depth) if depth else None
+        try:
+            with stage("feed", self.target, self.on_stage):
+                fed = building.feed(built)
+        except AnalysisError as error:
+            self.failures.append(f"{attempt.built}: {error.message}")
+            return None
+        told = building.described_guess(attempt)
+        return replace(built, built=told, doubts=(*built.doubts, _doubt(attempt, told))), fed
+
+    def _again(self, attempt: Target, error: AnalysisError, depth: int) -> tuple[BuiltModel, Fed] | None:
+        further: Iterator[Target] = building.guessed_again(self.target, attempt, error, self.namespace)
+        found = (self.run(better, depth - 1) for better in further)
+        return next((result for result in found if result is not None), None)
+
+
+def _doubt(attempt: Target, told: str) -> Doubt:
+    said = told.removeprefix(GUESSED)
+    text = f"nothing says with which arguments it is built: these are a guess: {said}"
+    remedy = f"say the real ones in pyproject.toml:\n{building.entry_of(attempt)}"
+    return Doubt(text, Location(attempt.path, max(1, attempt.line)), remedy)
+
+
+def _told(unbuilt: AnalysisError, failures: list[str]) -> AnalysisError:
+    tried = f"; {failures[0]}" if failures and isinstance(unbuilt, UnknownArgumentsError) else ""
+    return AnalysisError(f"{unbuilt.message}{tried}", stage="build", location=unbuilt.location, remedy=unbuilt.remedy)
