@@ -5,7 +5,7 @@ Lee et al. 2018). Backward by energy: g_x = g_y·‖W‖²_F·(valid taps)/(inpu
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -171,6 +171,15 @@ def as_units(signal: Signal, where: tuple[int, ...], dims: Dims, call: Call) -> 
     return swap_units_and_positions(signal, call.key)
 
 
+def last_as_units(signal: Signal, call: Call) -> Signal:
+    """The last dim as units; of independent elements that makes positions of what were units before it."""
+    before = signal.dims[:-1]
+    if signal.free:
+        before = tuple(tuple(replace(f, role=Role.POSITION) if f.role is Role.UNIT else f for f in d) for d in before)
+    last = len(signal.shape) - 1
+    return as_units(signal, (last,), (*before, dim(signal.shape[last], Role.UNIT)), call)
+
+
 def _refreshed(signal: Signal, dims: Dims, call: Call) -> Tensor:
     """Independent elements under another reading of the dims (replicas alike where there is one position)."""
     y = standard(dims, "input", call.key) * P.rms(signal.value)
@@ -199,8 +208,7 @@ def dense(call: Call, operand: object, weight: object, bias: object, *, transpos
         raise NoRuleError("its weight has more than two dims")
     out, fan_in = weight.shape[::-1] if transposed else weight.shape
     last = len(signal.shape) - 1
-    reading = (*signal.dims[:last], dim(signal.shape[last], Role.UNIT))
-    signal = as_units(signal, (last,), reading, call)
+    signal = last_as_units(signal, call)
     inside = count([signal.dims[last]], Role.POSITION)
     dims = (*signal.dims[:last], dim(out, Role.UNIT))
     real = None if weight.values is None else (weight.values.T if transposed else weight.values)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Transfer
-from gradlint.propagation.dims import Role, count, dim, image_dims
+from gradlint.propagation.dims import Role, count, image_dims
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.affine import affine
-from gradlint.propagation.transfer.contraction import as_units
+from gradlint.propagation.transfer.contraction import as_units, last_as_units
 
 CHANCE = 4.0
 """Within so many standard errors of zero a mean over particles counts as zero."""
@@ -41,8 +41,7 @@ def rms_norm(call: Call) -> Signal:
 
 def _last_dims(call: Call, axes: int, eps: float, *, centre: bool) -> Signal:
     signal = call.signal(call.args[0])
-    last = len(signal.shape) - 1
-    signal = as_units(signal, (last,), (*signal.dims[:last], dim(signal.shape[last], Role.UNIT)), call)
+    signal = last_as_units(signal, call)
     over_positions = count(signal.dims[-axes:], Role.POSITION) > 1
     units = count(signal.dims[-axes:], Role.UNIT)
     y = _normalised(signal.x, eps, centre=centre, over_positions=over_positions)
