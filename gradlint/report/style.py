@@ -2,18 +2,16 @@
 
 import io
 import linecache
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradlint.core.finding import Severity
 from gradlint.core.report import Report
+from gradlint.core.text import tame
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def from_disk(path: str, line: int) -> str:
@@ -62,8 +60,8 @@ def console(style: Style, sink: io.StringIO) -> "Console":
 
 
 def plain(text: str) -> str:
-    """Text without control characters: what a stranger's file says must not steer the terminal."""
-    return _CONTROL.sub("�", text.expandtabs(4).replace("\n", " "))
+    """Text on one line, without control characters: what a stranger's file says must not steer the terminal."""
+    return tame(text.expandtabs(4)).replace("\n", " ")
 
 
 def count(number: int, noun: str) -> str:
