@@ -8,7 +8,7 @@ from gradlint.core.report import Report, Skipped, Suppressed
 from gradlint.report.markup import code, fenced, prose
 from gradlint.report.notes import notes
 from gradlint.report.places import slashed
-from gradlint.report.style import Style, count, sentence, summary_line
+from gradlint.report.style import Style, count, sentence, summary_line, untold
 
 _LARGEST = 60_000
 """Characters: a comment on GitHub holds 65,536."""
@@ -83,7 +83,8 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     gaps = [model for model in report.models if model.gap]
     if news or gaps:
         yield "\n**Not analysed**\n\n"
-    yield from map(_omission, news)
+    untold_of = frozenset(untold(report))
+    yield from (_omission(item, item.remedy if item in untold_of or not item.is_model else "") for item in news)
     for model in gaps:
         yield f"- {code(f'{slashed(model.path)}:{model.line}')} {prose(model.name)} in part: {prose(model.gap)}\n"
     for note in report.notes:
@@ -93,14 +94,14 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     yield from map(_silenced, report.suppressed)
 
 
-def _omission(item: Skipped) -> str:
+def _omission(item: Skipped, remedy: str) -> str:
+    """What was left out and why; the remedy is empty where a finding above holds it."""
     where = f"{slashed(item.path)}:{item.line}" if item.line else slashed(item.path)
     place = code(where) if where else "**run**"
-    first, _, rest = item.remedy.partition("\n")
-    remedy = f" ({prose(first)})" if first else ""
-    paste = f"{fenced(rest, 'toml', indent='  ')}\n" if rest else ""
     name = f"{prose(item.name)}: " if item.name else ""
-    return f"- {place} {name}{prose(item.reason)}{remedy}\n{paste}"
+    first, _, rest = remedy.partition("\n")
+    paste = f"{fenced(rest, 'toml', indent='  ')}\n" if rest else ""
+    return f"- {place} {name}{prose(item.reason)}{f' — {prose(first)}' if first else ''}\n{paste}"
 
 
 def _silenced(item: Suppressed) -> str:
