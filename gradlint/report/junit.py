@@ -100,13 +100,13 @@ def _counts(cases: Iterable[_Case]) -> dict[str, str]:
 def _write(suite: Element, path: str, name: str, case: _Case) -> None:
     classname = slashed(path).removesuffix(".py").strip("./").replace("/", ".") or "gradlint"
     element = SubElement(suite, "testcase", {"name": plain(name), "classname": classname})
+    for item in case.errors:
+        SubElement(element, "error", _reason(item)).text = _omission(item)
     for finding in case.failures:
         headline = {"type": plain(f"{finding.code} {finding.name}"), "message": sentence(finding)}
         SubElement(element, "failure", headline).text = _text(finding)
-    for kind, items in (("error", case.errors), ("skipped", case.skipped)):
-        for item in items:
-            headline = {"type": item.stage or "not analysed", "message": plain(item.reason)}
-            SubElement(element, kind, headline).text = _omission(item)
+    for item in case.skipped:
+        SubElement(element, "skipped", _reason(item)).text = _omission(item)
     if case.remarks:
         SubElement(element, "system-out").text = "\n".join(case.remarks)
 
@@ -124,6 +124,10 @@ def _text(finding: Finding) -> str:
     ]
     said = [f"{label}: {text}" for label, text in notes(finding)]
     return "\n".join([_headline(finding), *places, *said])
+
+
+def _reason(item: Skipped) -> dict[str, str]:
+    return {"type": plain(item.stage) or "not analysed", "message": plain(item.reason)}
 
 
 def _omission(item: Skipped) -> str:

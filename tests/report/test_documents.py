@@ -158,6 +158,13 @@ def test_junit_fails_on_findings_that_count_and_errs_where_nothing_was_analysed(
     assert "[refuted]" in said and "info[GL503]" in said and "silenced (kept for later)" in said
 
 
+def test_junit_counts_a_case_once_that_failed_in_two_ways(clean: Report) -> None:
+    odd = Skipped("model.py", 4, "Net", "a rule failed", stage="rules")
+    root = check_structure(junit(replace(clean, findings=(found(2), found(3)), skipped=(odd,)), reading(SOURCE)))
+    assert [child.tag for child in root[0][0]] == ["error", "failure", "failure"]
+    assert (root.attrib["errors"], root.attrib["failures"]) == ("1", "0")
+
+
 def test_junit_puts_a_finding_in_a_shared_layer_to_its_model(clean: Report) -> None:
     elsewhere = found(2, "layers.py", model="Other")
     ownerless = found(2, "layers.py", model="")
