@@ -1,6 +1,7 @@
 """Files that reports are written to: checked before a run, and never left half written."""
 
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -28,12 +29,13 @@ def prepare(path: str) -> None:
 def save(text: str, path: str) -> None:
     """Write beside the file and put that in its place, so that nobody ever reads half of it.
 
-    What is no regular file (a pipe, `/dev/stdout`) is written as it is, and a link stays a link.
+    What is no regular file (a pipe, `/dev/stdout`), or lies in a folder that takes no other, is written where it is; a
+    link stays a link.
     """
     try:
         target = _target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if _is_special(target):
+        if _is_special(target) or not os.access(target.parent, os.W_OK):
             target.write_text(text, encoding="utf-8")
         else:
             _replace(target, text)
@@ -62,7 +64,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _replace(target: Path, text: str) -> None:
-    temporary = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("x", encoding="utf-8") as sink:
             sink.write(text)

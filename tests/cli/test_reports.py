@@ -147,6 +147,18 @@ def test_a_file_that_may_not_be_written_is_told_before_the_run(tmp_path: Path, m
         files.prepare(str(tmp_path / "x.json"))
 
 
+def test_a_file_in_a_folder_that_takes_no_other_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "x.json"
+    target.write_text("old")
+    before = target.stat().st_ino
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) == target)
+    files.prepare(str(target))
+    files.save("new", str(target))
+    assert (target.read_text(), target.stat().st_ino) == ("new", before)
+
+
 def test_a_pipe_is_written_and_stays_a_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
