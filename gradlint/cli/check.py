@@ -10,6 +10,7 @@ from gradlint import engine
 from gradlint.cli import options
 from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar
+from gradlint.cli.output import output_of
 from gradlint.cli.usage import reported
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
@@ -28,6 +29,9 @@ from gradlint.report.style import remember
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
 @click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print.")
+@click.option(
+    "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Write a report to a file, too; repeatable."
+)
 @options.output
 @click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why.")
 @click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
@@ -38,8 +42,9 @@ def command(paths: tuple[str, ...], **given: Any) -> int:
 
     This RUNS the definitions of the files, in a process of its own.
     """
-    report, config = reported(given["output_format"], given["output_file"], lambda: _check(paths or (".",), given))
-    options.write(FORMATS[given["output_format"]](report, options.style_of(given)), given["output_file"])
+    output = output_of(given)
+    report, config = reported(lambda: _check(paths or (".",), given), output.fail)
+    output.write(report)
     return exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
 
 

@@ -14,10 +14,14 @@ def _lazily(name: str) -> Format:
     """The format's function, its file imported when it is first called."""
 
     def render(report: Report, style: Style) -> str:
-        function: Any = getattr(import_module(f"gradlint.report.{name}"), name)
+        python_name = name.replace("-", "_")
+        function: Any = getattr(import_module(f"gradlint.report.{python_name}"), python_name)
         return str(function(report, style))
 
     return render
 
 
-FORMATS: dict[str, Format] = {name: _lazily(name) for name in ("full", "concise", "json")}
+TEXTS = ("full", "concise")
+DOCUMENTS = ("json", "json-lines", "sarif", "github", "gitlab", "junit", "markdown")
+"""What is read by programs or pages, which must be told also of a run that failed as a whole."""
+FORMATS: dict[str, Format] = {name: _lazily(name) for name in (*TEXTS, *DOCUMENTS)}

@@ -8,6 +8,7 @@ import click
 
 from gradlint.cli import streams
 from gradlint.core.errors import GradlintError
+from gradlint.core.text import tame
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,7 +24,7 @@ def complain(error: GradlintError) -> None:
         lines.append(f"  --> {error.location.path}:{error.location.line}:{error.location.column}")
     if error.remedy:
         lines.append(f"  = help: {error.remedy}")
-    tell("\n".join(lines))
+    tell(tame("\n".join(lines)))
 
 
 def tell(text: str) -> None:

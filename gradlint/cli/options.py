@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gradlint.cli import streams
+from gradlint.cli import files, streams
 from gradlint.config import Config, listed, load
 from gradlint.core.errors import UsageError
 from gradlint.engine.run import base_folder
@@ -137,10 +137,7 @@ def _width() -> int:
 def write(text: str, output_file: str | None) -> None:
     """To the file, or to stdout; a reader that has left (`| head`) is no error, and UTF-8 where a locale knows less."""
     if output_file is not None:
-        try:
-            Path(output_file).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"cannot write {output_file}: {error.strerror}") from error
+        files.save(text, output_file)
         return
     try:
         sys.stdout.buffer.write(text.encode("utf-8"))

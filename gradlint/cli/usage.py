@@ -1,25 +1,20 @@
-"""Errors of a whole run, so that JSON on stdout stays JSON."""
+"""Errors of a whole run, so that a document on stdout or in a file stays a document, and says so."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from gradlint.cli.options import write
 from gradlint.core.errors import GradlintError
 from gradlint.core.report import Report, Skipped
 
 Value = TypeVar("Value")
 
 
-def reported(output_format: str, output_file: str | None, run: Callable[[], Value]) -> Value:
-    """What `run` gives. Where it raises, the JSON format still prints a document, which names the error as skipped."""
+def reported(run: Callable[[], Value], tell: Callable[[Report], None]) -> Value:
+    """What `run` gives. Where it raises, `tell` is given a report that names the error as skipped."""
     try:
         return run()
     except GradlintError as error:
-        if output_format == "json":
-            from gradlint.report.json import json
-
-            place = error.location
-            path, line = (place.path, place.line) if place is not None else ("", 1)
-            item = Skipped(path, line, "", error.message, error.remedy, fatal=True)
-            write(json(Report(skipped=(item,))), output_file)
+        place = error.location
+        path, line = (place.path, place.line) if place is not None else ("", 1)
+        tell(Report(skipped=(Skipped(path, line, "", error.message, error.remedy, fatal=True),)))
         raise

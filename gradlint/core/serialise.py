@@ -8,6 +8,7 @@ import msgspec
 from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, Skipped
+from gradlint.core.text import tamed
 
 SCHEMA: Literal["gradlint/1"] = "gradlint/1"
 
@@ -105,7 +106,10 @@ class ReportDocument(_Document, frozen=True):
 
 
 def report_to_dict(report: Report) -> dict[str, Any]:
-    """The published JSON as plain dictionaries and lists; figures that JSON cannot hold ("inf", "nan") are strings."""
+    """The published JSON as plain dictionaries and lists.
+
+    Figures that JSON cannot hold ("inf", "nan") are strings, and characters that steer a terminal are replaced.
+    """
     document = ReportDocument(
         schema=SCHEMA,
         summary=_summary(report),
@@ -113,7 +117,13 @@ def report_to_dict(report: Report) -> dict[str, Any]:
         findings=[_finding(finding) for finding in report.findings],
         skipped=[_skipped(item) for item in report.skipped],
     )
-    plain: dict[str, Any] = msgspec.to_builtins(document)
+    plain: dict[str, Any] = tamed(msgspec.to_builtins(document))
+    return plain
+
+
+def finding_to_dict(finding: Finding) -> dict[str, Any]:
+    """One finding as the published JSON has it."""
+    plain: dict[str, Any] = tamed(msgspec.to_builtins(_finding(finding)))
     return plain
 
 

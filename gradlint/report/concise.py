@@ -1,7 +1,7 @@
 """One line per finding: `path:line:col: error[GL101] saturating-stack Model: message [confirmed]`."""
 
 from gradlint.core.report import Report
-from gradlint.report.style import Style, plain, summary_line
+from gradlint.report.style import Style, plain, sentence, summary_line, untold
 
 
 def concise(report: Report, style: Style | None = None) -> str:
@@ -12,16 +12,14 @@ def concise(report: Report, style: Style | None = None) -> str:
         where = finding.location
         verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
         place = f"{where.path}:{where.line}:{where.column}"
-        about = "" if not finding.model or finding.model in finding.message else f"{finding.model}: "
         kind = f"{finding.severity.value}[{finding.code}] {finding.name}"
-        lines.append(plain(f"{place}: {kind} {about}{finding.message}{verdict}"))
+        lines.append(f"{plain(place)}: {kind} {sentence(finding)}{verdict}")
     for model in report.models:
         if model.gap and not style.quiet:
             lines.append(plain(f"{model.path}:{model.line}: partly analysed: {model.name}: {model.gap}"))
-    told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
+    news = frozenset(untold(report))
     for item in report.skipped:
-        is_told = (item.path, item.line) in told
-        is_news = not is_told if item.is_model else report.files == 1
+        is_news = item in news if item.is_model else report.files == 1
         if style.show_skipped or (is_news and not style.quiet):
             label = "not analysed" if item.is_model else "skipped"
             remedy = f" ({item.remedy})" if item.remedy else ""

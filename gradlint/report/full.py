@@ -2,15 +2,16 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from gradlint.core.finding import Finding, Remedy, Verdict
+from gradlint.core.finding import Finding, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, Skipped
-from gradlint.report.style import Style, console, count, plain, summary_line
+from gradlint.report.notes import notes
+from gradlint.report.style import Style, console, count, plain, sentence, summary_line, untold
 
 _COLOR = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
-_VERDICT_COLOR = {Verdict.CONFIRMED: "green", Verdict.REFUTED: "dim", Verdict.INCONCLUSIVE: "yellow"}
+_VERDICT_COLOR = {Verdict.CONFIRMED: "green", Verdict.REFUTED: "dim", Verdict.INCONCLUSIVE: "yellow", None: "yellow"}
 _LARGEST_CARETS = 80
 
 Piece = tuple[str, str]
@@ -58,14 +59,14 @@ def _finding(finding: Finding, style: Style) -> Iterator[Line]:
     base = "dim" if refuted else ""
     color = "dim" if refuted else _COLOR[finding.severity.value]
     title = f"{finding.severity.value}[{finding.code}]" + (" (refuted)" if refuted else "")
-    message = plain(finding.message)
-    about = "" if not finding.model or finding.model in message else f"{plain(finding.model)}: "
-    yield [(title, color), (f": {finding.name}  ", base or "bold"), (f"{about}{message}", base)]
+    yield [(title, color), (f": {finding.name}  ", base or "bold"), (sentence(finding), base)]
     gutter = max(len(str(site.location.line)) for site in finding.sites)
     yield from _frame(finding.sites, gutter, color, base, style)
-    for label, text, tone in _notes(finding):
+    for label, text in notes(finding):
+        tone = _VERDICT_COLOR[finding.verdict] if label == "measured" else ""
+        title = f"{label:<9}: " if label == "measured" else f"{label}: "
         text, *more = text.split("\n")
-        yield [(" " * (gutter + 1) + "= ", base or "blue"), (f"{label}: ", base or "bold"), (plain(text), base or tone)]
+        yield [(" " * (gutter + 1) + "= ", base or "blue"), (title, base or "bold"), (plain(text), base or tone)]
         yield from ([(" " * (gutter + 3) + plain(line), base or tone)] for line in more)
 
 
@@ -105,35 +106,6 @@ def _carets(site: Site, source: str) -> str:
     return f"{' ' * before}{carets} {plain(site.label)}".rstrip()
 
 
-def _notes(finding: Finding) -> Iterator[tuple[str, str, str]]:
-    predicted = finding.predicted.get("summary")
-    if predicted:
-        yield "predicted", plain(str(predicted)), ""
-    if finding.verdict is not None:
-        measured = plain(str(finding.measured.get("summary") or "by a real backward pass"))
-        reason = f": {plain(finding.verdict_reason)}" if finding.verdict_reason else ""
-        yield "measured ", f"{measured} — {finding.verdict.value}{reason}", _VERDICT_COLOR[finding.verdict]
-    elif finding.verdict_reason:
-        yield "measured ", plain(finding.verdict_reason), "yellow"
-    if finding.remedies:
-        yield "help", _remedies(finding.remedies), ""
-    for note in finding.notes:
-        yield "note", plain(note), ""
-    if finding.consequences:
-        yield "note", f"also explains {', '.join(finding.consequences)}", ""
-
-
-def _remedies(remedies: Sequence[Remedy]) -> str:
-    """On one line; lines to paste each on their own."""
-    if len(remedies) == 1 and "\n" in remedies[0].edit:
-        return remedies[0].edit
-    return plain(" · ".join(_remedy(remedy.edit, remedy.predicted) for remedy in remedies))
-
-
-def _remedy(edit: str, predicted: str) -> str:
-    return f"{edit} → {predicted}" if predicted else edit
-
-
 def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
     for model in models:
         decades = "unknown" if model.attenuation is None else f"{model.attenuation:.1f} decades"
@@ -156,8 +128,8 @@ def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
 
 def _skipped(report: Report, style: Style) -> Iterator[Line]:
     """What was not analysed and why; models that a GL001 above tells of are only counted."""
-    told = {(f.location.path, f.location.line) for f in report.findings if f.code == "GL001"}
-    listed = [item for item in report.skipped if style.show_skipped or _is_news(item, told, report)]
+    news = frozenset(untold(report))
+    listed = [item for item in report.skipped if style.show_skipped or _is_news(item, news, report)]
     models = sum(1 for item in report.unanalysed if item.name)
     files = len(report.unanalysed) - models
     parts = [f"{models} of {count(len(report.models) + models, 'model')}"] if models else []
@@ -178,9 +150,9 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
             yield from ([("    " + plain(line), "")] for line in more)
 
 
-def _is_news(item: Skipped, told: set[tuple[str, int]], report: Report) -> bool:
+def _is_news(item: Skipped, news: Collection[Skipped], report: Report) -> bool:
     if item.is_model:
-        return (item.path, item.line) not in told
+        return item in news
     return report.files == 1
 
 

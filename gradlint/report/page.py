@@ -7,6 +7,14 @@ import msgspec
 
 from gradlint.api import Rule
 
+HOME = "https://pypi.org/project/torch-gradlint/"
+"""Where gradlint is to be found."""
+
+
+def help_uri(rule: Rule) -> str:
+    """Address of a rule of gradlint's own pack; a stranger's pack may live anywhere, and its page is in the report."""
+    return f"{HOME}#{rule.code}" if type(rule).__module__.startswith("gradlint_rules.") else ""
+
 
 def page(rule: Rule) -> str:
     """Title, summary, level, the rule's own docstring, and its first examples."""

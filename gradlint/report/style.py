@@ -2,18 +2,17 @@
 
 import io
 import linecache
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gradlint.core.finding import Severity
-from gradlint.core.report import Report
+from gradlint.core.finding import Finding, Severity
+from gradlint.core.report import Report, Skipped
+from gradlint.core.text import tame
+from gradlint.registry import UNANALYSABLE
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def from_disk(path: str, line: int) -> str:
@@ -62,8 +61,20 @@ def console(style: Style, sink: io.StringIO) -> "Console":
 
 
 def plain(text: str) -> str:
-    """Text without control characters: what a stranger's file says must not steer the terminal."""
-    return _CONTROL.sub("�", text.expandtabs(4).replace("\n", " "))
+    """Text on one line, without control characters: what a stranger's file says must not steer the terminal."""
+    return tame(text.expandtabs(4)).replace("\n", " ")
+
+
+def sentence(finding: Finding) -> str:
+    """What a finding says, on one line, the model's name in front where it does not name it."""
+    about = "" if not finding.model or finding.model in finding.message else f"{finding.model}: "
+    return plain(f"{about}{finding.message}")
+
+
+def untold(report: Report) -> tuple[Skipped, ...]:
+    """Models and files that were not analysed and that no finding of the report tells of."""
+    told = {(f.location.path, f.location.line) for f in report.findings if f.code == UNANALYSABLE[0]}
+    return tuple(item for item in report.unanalysed if (item.path, item.line) not in told)
 
 
 def count(number: int, noun: str) -> str:

@@ -1,5 +1,7 @@
 """A report made by hand, with everything in it that a format has to show."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,65 @@ def report() -> Report:
         suppressed=(Suppressed(unused, "kept for later"),),
         files=3,
     )
+
+
+@pytest.fixture
+def clean() -> Report:
+    whole = ModelSummary("Net", "model.py", 4, "defaults", "(4, 8) float32", "recorder", 5, (), 120, 0.5, probed="yes")
+    return Report(models=(whole, replace(whole, name="Other")), files=2)
+
+
+@pytest.fixture
+def foreign() -> Report:
+    """Names and sentences in other scripts, a path with blanks, a probe that could not tell."""
+    path = "mod\u00e8les vari\u00e9s/\u05de\u05d5\u05d3\u05dc\u00a0\U0001f600.py"
+    finding = Finding(
+        code="GL104",
+        name="recurrent-horizon",
+        severity=Severity.WARNING,
+        message="Модель: 50 % of | the `steps` <are> lost, says @team in #1",
+        model="Модель",
+        sites=(
+            Site(
+                Location(path, 3, 5, 9, "\u041c\u043e\u0434\u0435\u043b\u044c.forward"), "\u2212 0.3 decades\u00a0each"
+            ),
+        ),
+        verdict=Verdict.INCONCLUSIVE,
+        verdict_reason="two of three seeds",
+        remedies=(Remedy('say in pyproject.toml:\n[[tool.gradlint.targets]]\ntarget = "```"', ""),),
+    )
+    return Report(findings=(finding,), models=(ModelSummary(finding.model, path, 1),), files=1, notes=("a note",))
+
+
+def say(text: str) -> Report:
+    """A report in which everything that a user's file can say says this."""
+    where = Location(text, 2, 3, 5, text)
+    finding = Finding(
+        code="GL101",
+        name="saturating-stack",
+        severity=Severity.ERROR,
+        message=text,
+        sites=(Site(where, text), Site(Location(text, 1), text)),
+        model=text,
+        module=text,
+        predicted={"summary": text, text: text},
+        measured={"summary": text},
+        verdict=Verdict.CONFIRMED,
+        verdict_reason=text,
+        remedies=(Remedy(text, text), Remedy(text, "")),
+        notes=(text,),
+    )
+    pasted = replace(
+        finding, severity=Severity.INFO, remedies=(Remedy(f"{text}\n{text}", text),), verdict=Verdict.REFUTED
+    )
+    model = ModelSummary(text, text, 1, text, text, text, 3, (text,), 9, 1.0, text, text, (text,))
+    skipped = tuple(
+        Skipped(text, line, name, text, f"{text}\n{text}", is_model, fatal, text)
+        for line, name, is_model, fatal in ((1, text, True, False), (0, "", True, True), (1, "", False, False))
+    )
+    return Report((finding, pasted), (model,), skipped, (Suppressed(finding, text),), files=1, notes=(text,))
+
+
+@pytest.fixture(name="say", scope="session")
+def say_fixture() -> Callable[[str], Report]:
+    return say

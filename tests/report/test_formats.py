@@ -1,42 +1,98 @@
-"""Golden output of the text formats. GRADLINT_REGENERATE=1 writes it anew: read the difference before committing it."""
+"""Golden output of all formats. GRADLINT_REGENERATE=1 writes it anew: read the difference before committing it."""
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from gradlint import __version__
+from gradlint.api import Finding, Rule, RuleContext
 from gradlint.core.finding import Remedy
 from gradlint.core.report import ModelSummary, Report, Skipped
 from gradlint.report.concise import concise
 from gradlint.report.full import full
+from gradlint.report.github import github
+from gradlint.report.gitlab import gitlab
 from gradlint.report.json import json
+from gradlint.report.json_lines import json_lines
+from gradlint.report.junit import junit
+from gradlint.report.markdown import markdown
+from gradlint.report.sarif import sarif
 from gradlint.report.style import Style, plain, summary_line
 
 GOLDEN = Path(__file__).parent / "golden"
 WHOLE = ModelSummary("Net", "model.py", 4, attenuation=0.5)
 
 
+class Shown(Rule):
+    """A rule with a page.
+
+    More of it.
+    """
+
+    code: ClassVar[str] = "GL101"
+    name: ClassVar[str] = "saturating-stack"
+    summary: ClassVar[str] = "Bounded activations in a row"
+
+    def check(self, ctx: RuleContext) -> Iterable[Finding]:
+        return ()
+
+
+RENDER: dict[str, Callable[[Report, Style], str]] = {
+    "full": full,
+    "concise": concise,
+    "json": json,
+    "json-lines": json_lines,
+    "sarif": partial(sarif, rules=(Shown(),)),
+    "github": github,
+    "gitlab": gitlab,
+    "junit": junit,
+    "markdown": markdown,
+}
+
+
+def compare(name: str, text: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    text = text.replace(f'ersion": "{__version__}"', 'ersion": "…"')
+    if os.environ.get("GRADLINT_REGENERATE"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("full", {}),
         ("full-narrow", {"width": 60}),
         ("full-color", {"color": True}),
         ("full-verbose", {"verbose": True, "show_skipped": True}),
         ("full-quiet", {"quiet": True}),
-        ("concise", {}),
         ("concise-quiet", {"quiet": True}),
-        ("json", {}),
+        ("github-quiet", {"quiet": True}),
+        ("junit-skipped", {"show_skipped": True}),
+        ("markdown-skipped", {"show_skipped": True}),
     ],
 )
-def test_golden(name: str, changes: dict[str, object], report: Report, style: Style) -> None:
-    render = {"full": full, "concise": concise, "json": json}[name.partition("-")[0]]
-    text = render(report, replace(style, **changes))  # type: ignore[arg-type]
-    path = GOLDEN / f"{name}.txt"
-    if os.environ.get("GRADLINT_REGENERATE"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+def test_golden_of_the_options(name: str, changes: dict[str, object], report: Report, style: Style) -> None:
+    compare(name, RENDER[name.partition("-")[0]](report, replace(style, **changes)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", RENDER)
+def test_golden(name: str, report: Report, style: Style) -> None:
+    compare(name, RENDER[name](report, style))
+
+
+@pytest.mark.parametrize("name", RENDER)
+def test_golden_of_a_clean_report(name: str, clean: Report, style: Style) -> None:
+    compare(f"{name}-clean", RENDER[name](clean, style))
+
+
+@pytest.mark.parametrize("name", RENDER)
+def test_golden_of_other_scripts(name: str, foreign: Report, style: Style) -> None:
+    compare(f"{name}-foreign", RENDER[name](foreign, style))
 
 
 def test_nothing_of_a_strangers_text_steers_the_terminal(report: Report, style: Style) -> None:
