@@ -84,7 +84,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _one(error: BaseException) -> str:
-    text = " ".join(_text(error).split())
+    text = " ".join(text_of(error).split())
     if isinstance(error, SystemExit):
         return f"it called sys.exit({'' if error.code is None else repr(error.code)})"
     if isinstance(error, RecursionError):
@@ -94,7 +94,8 @@ def _one(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """What an exception says of itself."""
     try:
         return str(error)
     except BaseException as another:  # noqa: BLE001 (an exception's own `__str__` is a stranger's code too)

@@ -42,7 +42,7 @@ def proposals(model: nn.Module, arguments: list[Argument], hints: Hints) -> Iter
     The first argument runs through all its alternatives; the others through their first few.
     """
     leaves = entry_leaves(model)
-    lists = [_for_argument(model, argument, index, leaves, hints) for index, argument in enumerate(arguments)]
+    lists = [for_argument(model, argument, index, leaves, hints) for index, argument in enumerate(arguments)]
     ranked = (
         sorted(
             product(*(range(len(options)) for options in lists)),
@@ -66,7 +66,7 @@ def _described(leaves: list[nn.Module]) -> str:
     return f"derived from {type(leaves[0]).__name__} stem" if leaves else "derived from bare parameters"
 
 
-def _for_argument(
+def for_argument(
     model: nn.Module, argument: Argument, index: int, leaves: list[nn.Module], hints: Hints
 ) -> list[InputSpec]:
     """Up to a dozen alternatives for one argument."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.built import BuiltModel, Fed
-from gradlint.building.failure import analysis_error, describe, raised_at
+from gradlint.building.failure import analysis_error, describe, raised_at, text_of
 from gradlint.building.feeding.arguments import Proposal, proposals
 from gradlint.building.feeding.conventions import announced, batched
 from gradlint.building.feeding.forward_source import Argument, required_arguments
@@ -30,6 +30,8 @@ a machine with many cores as many as one with few."""
 _MOST_ELEMENTS = 10_000_000
 """Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
+_DEEPEST = 4
+"""Mends of mends: a model of five arguments needs some."""
 _SMALL_IMAGE = 32
 _LARGEST_IMAGE = 256
 _NO_FORWARD = "give it a forward that its other methods call, or check its parts"
@@ -108,13 +110,26 @@ class _Search:
             return self._fed(self._enlarged(proposal, trial, source), source)
         if isinstance(trial.error, MissingPackageError):
             raise self._missing(trial.error) from trial.error
+        mend = self._mended(proposal, trial)
+        if mend is None:
+            return None
+        said = source if source.startswith("derived") else f"{source}, changed until the forward ran"
+        return self._fed(self._enlarged(*mend, source), said)
+
+    def _mended(self, proposal: Proposal, trial: Trial, depth: int = _DEEPEST) -> tuple[Proposal, Trial] | None:
+        """The first variation that runs; one that fails in another way than before is varied in turn."""
         for mend in mended(proposal, trial, self.built.model, self.hints):
             if self.exhausted:
                 break
             again = self._try(mend)
-            if again is not None and again.ok:
-                said = source if source.startswith("derived") else f"{source}, changed until the forward ran"
-                return self._fed(self._enlarged(mend, again, source), said)
+            if again is None:
+                continue
+            if again.ok:
+                return mend, again
+            if depth and _is_news(again, trial):
+                found = self._mended(mend, again, depth - 1)
+                if found is not None:
+                    return found
         return None
 
     def _missing(self, error: MissingPackageError) -> AnalysisError:
@@ -168,6 +183,12 @@ class _Search:
         args, kwargs = make(proposal, self.built, self.hints)
         values = held(proposal, args, kwargs) if self.built.fake_mode is None else ()
         return Fed(args, kwargs, described(args, kwargs), held=values, source=source)
+
+
+def _is_news(trial: Trial, before: Trial) -> bool:
+    """Whether a forward fails otherwise than it did before."""
+    assert trial.error is not None and before.error is not None
+    return text_of(trial.error) != text_of(before.error)
 
 
 def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:

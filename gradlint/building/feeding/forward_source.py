@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -36,6 +36,16 @@ def required_arguments(model: nn.Module) -> list[Argument]:
             return [Argument("x")] if variable else []
     function = _function_tree(type(model), "forward")
     return [_argument(model, p, function) for p in required]
+
+
+def optional_arguments(model: nn.Module) -> list[Argument]:
+    """The arguments of a forward whose default is None; some of them it cannot do without all the same."""
+    try:
+        parameters = list(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):
+        return []
+    function = _function_tree(type(model), "forward")
+    return [replace(_argument(model, p, function), keyword_only=True) for p in parameters if p.default is None]
 
 
 def _argument(model: nn.Module, parameter: inspect.Parameter, function: ast.FunctionDef | None) -> Argument:

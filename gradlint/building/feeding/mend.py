@@ -8,9 +8,12 @@ from dataclasses import replace
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from gradlint.building.failure import text_of
 from gradlint.building.feeding.arguments import Proposal
+from gradlint.building.feeding.completing import completed
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.building.feeding.mend_shapes import mended_shapes
 from gradlint.building.feeding.trial import Trial
 
 _PRODUCT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
@@ -23,7 +26,9 @@ _FAKE = re.compile(r"broadcast a dimension of length (\d+) at -(\d+)!.*broadcast
 
 def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
     """Variations of a failed proposal that its failure suggests, likeliest first."""
-    text = str(trial.error)
+    text = text_of(trial.error) if trial.error is not None else ""
+    if trial.error is not None:
+        yield from completed(proposal, trial.error, model, hints)
     if not proposal or proposal[0].dtype == "literal":
         return
     shape = proposal[0].shape
@@ -39,6 +44,7 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
             yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
     if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
         yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
+    yield from mended_shapes(proposal, text)
 
 
 def _clash(text: str) -> tuple[int, int] | None:

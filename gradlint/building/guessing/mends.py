@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gradlint.building.failure import text_of
 from gradlint.building.guessing.objects import Deferred
 
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
@@ -17,7 +18,7 @@ _STAGES = 4
 
 def said_by(error: BaseException) -> frozenset[str]:
     """Words of an error's text."""
-    return frozenset(re.findall(r"[A-Za-z_]\w*", str(error)))
+    return frozenset(re.findall(r"[A-Za-z_]\w*", text_of(error)))
 
 
 def named_by(error: BaseException) -> frozenset[str]:
@@ -34,7 +35,7 @@ def named_by(error: BaseException) -> frozenset[str]:
 
 def missing_names(error: BaseException) -> list[str]:
     """Arguments that something further in asked for in vain: of a constructor that hands on its keywords."""
-    found = _MISSING.search(str(error))
+    found = _MISSING.search(text_of(error))
     if found is not None:
         return re.findall(r"'(\w+)'", found[1])
     is_key = isinstance(error, KeyError) and len(error.args) == 1 and str(error.args[0]).isidentifier()
@@ -43,12 +44,12 @@ def missing_names(error: BaseException) -> list[str]:
 
 def is_about_nothing(error: BaseException) -> bool:
     """Whether something was None that should not have been."""
-    return _NOTHING.search(str(error)) is not None
+    return _NOTHING.search(text_of(error)) is not None
 
 
 def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[str, Any]]:
     """The same values as lists, or several of what was one."""
-    text = str(error)
+    text = text_of(error)
     if _ONLY_LISTS.search(text):
         yield {name: list(value) if type(value) is tuple else value for name, value in kwargs.items()}
     if _NOT_MANY.search(text):

@@ -1,0 +1,139 @@
+"""What the failure of a forward says of the shapes of its arguments: channels, width, number of dimensions, size."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradlint.building.feeding.arguments import Proposal
+from gradlint.core.target import InputSpec
+
+_CHANNELS = re.compile(r"expected input\[[\d, ]+\] to have (\d+) channels, but got (\d+) channels")
+_NORMED = re.compile(r"normalized_shape=\[(\d+)\].*got input of size\s*\[([\d, ]+)\]")
+_WIDTHS = re.compile(r"\((\d+)x(\d+) and (\d+)x(\d+)\)|got \[(\d+), (\d+)\] X \[(\d+), (\d+)\]")
+_TOO_FEW = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
+_TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
+_WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
+_TOO_SMALL = re.compile(
+    r"Output size is too small|Kernel size can't be greater than actual input size|output size .*too small"
+    r"|should be less than the corresponding input dimension|must be (?:greater|larger|at least)"
+)
+_CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)|not divisible by (\d+)|multiple of (\d+)")
+_WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
+_LARGEST = {1: 65536, 2: 256, 3: 64}
+_FRAMES = 8
+
+
+def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """Variations of a failed proposal, likeliest first.
+
+    Args:
+        proposal: what the forward was given.
+        text: what it raised.
+    """
+    yield from _channels(proposal, text)
+    yield from _widths(proposal, text)
+    yield from _dimensions(proposal, text)
+    yield from _sizes(proposal, text)
+    if _WANTS_IDS.search(text):
+        for at, spec in enumerate(proposal):
+            if spec.dtype == "float32" and spec.shape:
+                yield _with(proposal, at, replace(spec, dtype="int64", shape=spec.shape[:2], high=None))
+
+
+def _with(proposal: Proposal, at: int, spec: InputSpec) -> Proposal:
+    return (*proposal[:at], spec, *proposal[at + 1 :])
+
+
+def _tensors(proposal: Proposal) -> list[tuple[int, InputSpec]]:
+    """The arguments that are drawn, with their places."""
+    return [(at, spec) for at, spec in enumerate(proposal) if spec.dtype not in ("literal", "dict") and spec.shape]
+
+
+def _channels(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """A convolution saw another number of channels than it has."""
+    match = _CHANNELS.search(text)
+    if match is None:
+        return
+    needed, got = int(match[1]), int(match[2])
+    for at, spec in _tensors(proposal):
+        shape = spec.shape
+        if len(shape) < 3:
+            continue
+        if shape[1] == got:
+            yield _with(proposal, at, replace(spec, shape=(shape[0], needed, *shape[2:])))
+        elif shape[1] * needed % got == 0 and shape[1] * needed >= got:  # channels that the forward multiplies
+            yield _with(proposal, at, replace(spec, shape=(shape[0], shape[1] * needed // got, *shape[2:])))
+
+
+def _widths(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """A linear layer, or a norm, saw another width than it has: that of any argument."""
+    for got, needed in _mismatches(text):
+        for at, spec in _tensors(proposal):
+            if len(spec.shape) in (2, 3) and spec.shape[-1] == got and spec.dtype != "int64":
+                yield _with(proposal, at, replace(spec, shape=(*spec.shape[:-1], needed)))
+
+
+def _mismatches(text: str) -> Iterator[tuple[int, int]]:
+    match = _WIDTHS.search(text)
+    if match is not None:
+        numbers = [int(part) for part in match.groups() if part is not None]
+        yield numbers[1], numbers[2]
+    match = _NORMED.search(text)
+    if match is not None:
+        yield int(match[2].split(",")[-1]), int(match[1])
+
+
+def _dimensions(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """The forward unpacks a shape of more dimensions, or of fewer."""
+    few, many, wanted = _TOO_FEW.search(text), _TOO_MANY.search(text), _WANTED_DIMS.search(text)
+    count = int(few[1]) if few else int(many[1]) if many else int(wanted[1]) if wanted else 0
+    for at, spec in _tensors(proposal):
+        n = len(spec.shape)
+        if spec.dtype == "int64" or n == count or not 2 <= count <= 5 or n < 2:
+            continue
+        if few and int(few[2]) != n:
+            continue
+        for shape in _as_dimensions(spec.shape, count):
+            yield _with(proposal, at, replace(spec, shape=shape))
+
+
+def _as_dimensions(shape: tuple[int, ...], count: int) -> Iterator[tuple[int, ...]]:
+    """A shape of another number of dimensions that has the same features."""
+    batch, *rest = shape
+    n = len(shape)
+    if n == 4 and count == 5:
+        yield (batch, rest[0], _FRAMES, *rest[1:])
+        yield (batch, _FRAMES, *rest)
+    elif n == 3 and count in (4, 5):  # (B, T, F) that is a map of F channels
+        yield (batch, rest[1], *(32,) * (count - 2)) if count == 4 else (batch, rest[1], _FRAMES, 32, 32)
+    elif n == 5 and count == 4:
+        yield (batch, rest[0], *rest[2:])
+    elif n >= 4 and count == 3:
+        yield (batch, 64, rest[0])
+        yield (batch, rest[0], rest[1] * rest[2])
+    elif n == 2 and count == 3:
+        yield (batch, 32, rest[0])
+        yield (batch, rest[0], 32)
+    elif n == 2 and count == 4:
+        yield (batch, rest[0], 32, 32)
+    elif n >= 3 and count == 2:
+        yield (batch, rest[-1])
+
+
+def _sizes(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """A map that is too small, or of a size that something does not divide."""
+    if not proposal or len(proposal[0].shape) < 3 or proposal[0].dtype == "int64":
+        return
+    first = proposal[0]
+    dims = len(first.shape) - 2
+    side = first.shape[-1]
+    wanted = []
+    match = _CHUNKS.search(text)
+    if match is not None:
+        unit = int(next(part for part in match.groups()[1:] if part is not None))
+        wanted = [unit * 16, unit * 8, unit * max(1, -(-side // unit))] if 1 < unit <= _LARGEST[dims] else []
+    if _TOO_SMALL.search(text):
+        wanted += [2 * side, 4 * side, 8 * side]
+    for size in dict.fromkeys(wanted):
+        if size != side and size <= _LARGEST[dims]:
+            yield _with(proposal, 0, replace(first, shape=(*first.shape[:2], *(size,) * dims)))
