@@ -32,14 +32,51 @@ def evaluate(node: ast.expr, scope: Scope, depth: int = 12) -> Any:
         raise UnreadableError
     if isinstance(node, ast.Constant) and not isinstance(node.value, bytes | complex) and node.value is not Ellipsis:
         return node.value
-    if isinstance(node, ast.Name | ast.Attribute):
-        bound = scope.get(ast.unparse(node))
-        if bound is None:
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        text = ast.unparse(node)
+        bound = scope.get(text)
+        if bound is not None:
+            return _changed(evaluate(bound, scope, depth - 1), text, scope, depth)
+        if isinstance(node, ast.Name) or text in scope:
             raise UnreadableError
-        return evaluate(bound, scope, depth - 1)
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return _part(node, scope, depth)
     if isinstance(node, ast.Tuple | ast.List | ast.Dict):
         return _container(node, scope, depth)
     return _operation(node, scope, depth)
+
+
+def _part(node: ast.Attribute | ast.Subscript, scope: Scope, depth: int) -> Any:
+    """An entry of a list or a dictionary; `settings.width` too: namespaces and their kind are read as dictionaries."""
+    whole = evaluate(node.value, scope, depth - 1)
+    if isinstance(node, ast.Attribute):
+        if not isinstance(whole, dict) or node.attr not in whole:
+            raise UnreadableError
+        return whole[node.attr]
+    key = evaluate(node.slice, scope, depth - 1)
+    if not isinstance(whole, dict | list | tuple | str) or not isinstance(key, str | int):
+        raise UnreadableError
+    try:
+        return whole[key]  # type: ignore[index]
+    except (LookupError, TypeError) as error:
+        raise UnreadableError from error
+
+
+def _changed(value: Any, text: str, scope: Scope, depth: int) -> Any:
+    """A dictionary with the entries that were assigned to it one by one; without those of unknown value."""
+    if not isinstance(value, dict):
+        return value
+    changed = dict(value)
+    for written, bound in scope.items():
+        if not written.startswith((f"{text}.", f"{text}[")) or bound is None:
+            continue
+        key = written[len(text) :].removeprefix(".").removeprefix("['").removesuffix("']")
+        if key.isidentifier():
+            try:
+                changed[key] = evaluate(bound, scope, depth - 1)
+            except UnreadableError:
+                changed.pop(key, None)
+    return changed
 
 
 def _container(node: ast.Tuple | ast.List | ast.Dict, scope: Scope, depth: int) -> Any:

@@ -139,7 +139,13 @@ class Follower:
             self.scope[key] = node
             self.local[key] = node
             self._name_construction(key, value)
+        elif isinstance(target, ast.Attribute | ast.Subscript):
+            self.scope[ast.unparse(target)] = node
         elif isinstance(target, ast.Tuple | ast.List):
+            if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == len(target.elts):
+                for element, part in zip(target.elts, node.elts, strict=True):
+                    self._bind(element, part, None)
+                return
             for element in target.elts:
                 self._forget(element)
                 if isinstance(value, OutputValue) and key_of(element):
