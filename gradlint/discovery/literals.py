@@ -2,7 +2,8 @@
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 Scope = Mapping[str, ast.expr | None]
@@ -22,7 +23,11 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
-_CASTS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "tuple": tuple, "list": list}
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    **{"int": int, "float": float, "bool": bool, "tuple": tuple, "list": list, "len": len},
+    **{"dict": dict, "vars": dict, "asdict": dict},  # namespaces and dataclasses are read as dictionaries
+}
+_MOST_LEAVES = 5_000
 _LARGEST = 10**12  # no honest argument is larger, and `9 ** 9 ** 9` must not hang the scan
 
 
@@ -146,3 +151,24 @@ def _guarded(function: Callable[..., Any], *values: Any) -> Any:
         return function(*values)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise UnreadableError from error
+
+
+def literal(value: Any) -> ast.expr:
+    """The expression of a value; raises UnreadableError where it is too large, or is more than literals."""
+    require_small(value)
+    return ast.parse(repr(value), mode="eval").body
+
+
+def require_small(value: Any) -> None:
+    """Raise UnreadableError where a value is too large to be spelt out, or is more than literals."""
+    if sum(1 for _ in islice(_leaves(value), _MOST_LEAVES + 1)) > _MOST_LEAVES:
+        raise UnreadableError
+
+
+def _leaves(value: Any, depth: int = 20) -> Iterator[Any]:
+    """Every part of a value; an alias in YAML counts as often as it is used."""
+    if depth == 0 or not (value is None or isinstance(value, bool | int | float | str | list | tuple | dict)):
+        raise UnreadableError  # a date, say
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _leaves(item, depth - 1)
