@@ -9,7 +9,6 @@ from pathlib import Path
 from gradlint.discovery.elsewhere.repository import Repository
 from gradlint.discovery.names import FRAMEWORKS, flat_statements
 
-_DEEPEST = 10
 _INSTALLED = FRAMEWORKS | sys.stdlib_module_names | {"numpy", "yaml", "hydra", "omegaconf"}
 """Packages that a file of the repository of the same name stands for only where Python would find it first."""
 Chain = tuple[str, ...]
@@ -36,6 +35,8 @@ class Bindings:
 
     def __init__(self, tree: ast.Module) -> None:
         self.imports: dict[str, list[_Imported]] = {}
+        self.public: set[str] = set()
+        """Names that are imported at the top level: these other files can import from here."""
         self.stars: list[_Imported] = []
         self.values: dict[str, ast.stmt] = {}
         for node in ast.walk(tree):
@@ -46,6 +47,8 @@ class Bindings:
             elif isinstance(node, ast.ImportFrom):
                 self._from(node)
         for statement in flat_statements(tree.body):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                self.public.update(alias.asname or alias.name.partition(".")[0] for alias in statement.names)
             for name in _bound(statement):
                 self.values[name] = statement
 
@@ -85,6 +88,7 @@ class Resolver:
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self._bindings: dict[Path, Bindings | None] = {}
+        self._origins: dict[tuple[Path, Chain, bool], Origin | None] = {}
         self._modules: dict[tuple[Path, int, Chain], Path | None] = {}
         python = [path for path in repository.files if path.suffix == ".py"]
         self._known = frozenset([*python, repository.path])
@@ -100,38 +104,53 @@ class Resolver:
             self._bindings[path] = Bindings(tree) if tree is not None else None
         return self._bindings[path]
 
-    def resolve(self, path: Path, chain: Chain, depth: int = _DEEPEST) -> Origin | None:
-        """Where a dotted name, as a file writes it, is defined; None where that is not known, or not certain."""
+    def resolve(self, path: Path, chain: Chain, *, within: bool = True) -> Origin | None:
+        """Where a dotted name is defined; None where that is not known, or not certain.
+
+        Args:
+            path: the file that mentions it.
+            chain: the name as it is written there.
+            within: whether it is mentioned in that file itself, where imports inside functions count too, or imported
+                from there by another one.
+        """
+        key = (path, chain, within)
+        if key not in self._origins:
+            self._origins[key] = None  # modules that import a name from each other define it nowhere
+            self._origins[key] = self._resolve(path, chain, within=within)
+        return self._origins[key]
+
+    def _resolve(self, path: Path, chain: Chain, *, within: bool) -> Origin | None:
         bindings = self.bindings(path)
-        if bindings is None or not chain or depth == 0:
+        if bindings is None or not chain:
             return None
         head, rest = chain[0], chain[1:]
         statement = bindings.values.get(head)
         if statement is not None:
-            return self._defined(path, statement, chain, depth)
-        if head in bindings.imports:
-            found = {self._imported(path, i.level, (*i.parts, *rest), depth) for i in bindings.imports[head]}
+            return self._defined(path, statement, chain)
+        if head in bindings.imports and (within or head in bindings.public):
+            found = {self._imported(path, i.level, (*i.parts, *rest)) for i in bindings.imports[head]}
             found.discard(None)  # of `try: from .model import Net` and `except: from model import Net`, one will do
             return found.pop() if len(found) == 1 else None
         for star in bindings.stars:
             module = self.module(path, star.level, star.parts)
-            origin = self.resolve(module, chain, depth - 1) if module is not None else None
+            origin = self.resolve(module, chain, within=False) if module is not None else None
             if origin is not None:
                 return origin
         return None
 
-    def _defined(self, path: Path, statement: ast.stmt, chain: Chain, depth: int) -> Origin | None:
+    def _defined(self, path: Path, statement: ast.stmt, chain: Chain) -> Origin | None:
         """A definition, or another name that an assignment gives to something: `Model = Net`."""
         if isinstance(statement, ast.Assign) and (other := chain_of(statement.value)) and other[0] != chain[0]:
-            return self.resolve(path, (*other, *chain[1:]), depth - 1)
+            return self.resolve(path, (*other, *chain[1:]))
         return Origin(path, ".".join(chain))
 
-    def _imported(self, path: Path, level: int, parts: Chain, depth: int) -> Origin | None:
+    def _imported(self, path: Path, level: int, parts: Chain) -> Origin | None:
+        whole = self.module(path, level, parts)
         for length in range(len(parts) - 1, -1 if level else 0, -1):
             module = self.module(path, level, parts[:length])
             if module is not None:
-                return self.resolve(module, parts[length:], depth - 1)
-        whole = self.module(path, level, parts)
+                origin = self.resolve(module, parts[length:], within=False)
+                return origin or (Origin(whole, "") if whole is not None else None)
         if whole is not None:
             return Origin(whole, "")
         return None if level else Origin(None, ".".join(parts))

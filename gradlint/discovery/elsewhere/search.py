@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gradlint.discovery.elsewhere.documents import Document, parsed
 from gradlint.discovery.elsewhere.facts import FactFinder
-from gradlint.discovery.elsewhere.imports import Resolver
+from gradlint.discovery.elsewhere.imports import Resolver, chain_of
 from gradlint.discovery.elsewhere.parameters import presets
 from gradlint.discovery.elsewhere.preference import preference
 from gradlint.discovery.elsewhere.repository import Bounds, Repository
@@ -67,6 +67,8 @@ def _in_file(path: Path, document: Document, names: tuple[str, ...], resolver: R
         return
     checked = resolver.repository.path
     bare = frozenset(name for name in names if document.is_prose and _is_unique(name, resolver))
+    if not bare and not _leads_there(tree, path, frozenset(names), resolver):
+        return
     marker = Marker(path, checked, resolver, bare)
     marked = marker.visit(tree)
     assert isinstance(marked, ast.Module)
@@ -92,6 +94,18 @@ def _in_file(path: Path, document: Document, names: tuple[str, ...], resolver: R
             place=document.place(shown, made.line),
             fed_place=document.place(shown, made.fed_at) if inputs is not None else "",
         )
+
+
+def _leads_there(tree: ast.Module, path: Path, names: frozenset[str], resolver: Resolver) -> bool:
+    """Whether a file names one of the checked ones at all: cheaper to know than what all of its names stand for."""
+    bindings = resolver.bindings(path)
+    imports = bindings.imports if bindings is not None else {}
+    for chain in sorted({chain for node in ast.walk(tree) if (chain := chain_of(node))}):
+        mentioned = names.intersection(chain).union(*(names.intersection(i.parts) for i in imports.get(chain[0], ())))
+        origin = resolver.resolve(path, chain) if mentioned else None
+        if origin is not None and origin.path == resolver.repository.path and origin.name in names:
+            return True
+    return False
 
 
 def _is_unique(name: str, resolver: Resolver) -> bool:

@@ -229,3 +229,11 @@ def test_files_that_import_each_other(find: Find) -> None:
     }
     (made,) = find(files)
     assert made.args == (4, 2)
+
+
+def test_modules_that_import_each_other_again_and_again(find: Find) -> None:
+    many = "\n".join(f"def f{n}():\n    from pkg import a, b, Net" for n in range(20))
+    files = {"pkg/__init__.py": many, "pkg/a.py": many, "pkg/b.py": many, "train.py": "import pkg\npkg.Net(8, 1)"}
+    assert find(files, model="pkg/model.py") == []
+    files["pkg/__init__.py"] += "\nfrom .model import Net"
+    assert first(find(files, model="pkg/model.py")) == [8]
