@@ -15,6 +15,8 @@ from gradlint.worker.stages import InternalError, OnStage, stage
 _MOST_TRIED = 3
 """Constructions of other files that are tried: if these do not fit, it is another model that they build."""
 
+_NOWHERE = "no other file of its repository builds it with arguments that can be read"
+
 
 def built_in_some_way(target: Target, namespace: Namespace, *, on_stage: OnStage) -> tuple[BuiltModel, Fed | None]:
     """Build a target as it stands; else in the first of the `ways_to_build` that works; else with guessed arguments.
@@ -68,7 +70,7 @@ def _as_elsewhere(target: Target) -> Iterator[Target]:
 
 def _told(unbuilt: UnknownArgumentsError, tried: list[str]) -> UnknownArgumentsError:
     """What is missing, and where it was looked for."""
-    said = f"tried {'; '.join(tried)}" if tried else "no other file of its repository builds it with arguments to be read"
+    said = f"tried {'; '.join(tried)}" if tried else _NOWHERE
     assert unbuilt.location is not None
     told = UnknownArgumentsError(
         f"{unbuilt.message}; {said}", unbuilt.missing, location=unbuilt.location, remedy=unbuilt.remedy

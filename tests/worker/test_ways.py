@@ -24,6 +24,7 @@ class Net(nn.Module):
     def forward(self, x):
         return self.body(x)
 """
+UNGUESSABLE = MODEL.replace("config.hidden", "int(config.hidden.split('=')[1])")
 TRAIN = """
 import argparse
 import torch
@@ -69,7 +70,8 @@ def test_the_next_construction_is_tried_where_one_fails(tmp_path: Path) -> None:
 
 
 def test_what_was_tried_is_told(tmp_path: Path) -> None:
-    write(tmp_path, {f"train{n}.py": f"from model import Net\nNet({n}, 'none')" for n in range(5)})
+    scripts = {f"train{n}.py": f"from model import Net\nNet({n}, 'none')" for n in range(5)}
+    write(tmp_path, {"model.py": UNGUESSABLE, **scripts})
     with pytest.raises(AnalysisError) as raised:
         examined(tmp_path)
     message = raised.value.message
@@ -82,16 +84,17 @@ def test_what_was_tried_is_told(tmp_path: Path) -> None:
 
 
 def test_that_nothing_was_found_is_told(tmp_path: Path) -> None:
-    write(tmp_path, {"train.py": "from model import Net\nNet(*load())"})
-    with pytest.raises(AnalysisError, match="no other file of its repository builds it with arguments to be read"):
+    write(tmp_path, {"model.py": UNGUESSABLE, "train.py": "from model import Net\nNet(*load())"})
+    with pytest.raises(AnalysisError, match="no other file of its repository builds it"):
         examined(tmp_path)
 
 
 @pytest.mark.parametrize("said", [{"args": (3,)}, {"kwargs": {"width": 3}}])
 def test_what_the_user_said_is_not_mended(tmp_path: Path, said: dict[str, object]) -> None:
-    write(tmp_path, {"train.py": TRAIN})
-    with pytest.raises(AnalysisError, match=r"not known: config$"):
+    write(tmp_path, {"model.py": UNGUESSABLE, "train.py": TRAIN})
+    with pytest.raises(AnalysisError, match=r"not known: config") as raised:
         examined(tmp_path, **said)
+    assert "train.py" not in raised.value.message
 
 
 def test_the_inputs_that_the_user_said_are_kept(tmp_path: Path) -> None:
@@ -135,7 +138,15 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
 
 def test_a_whole_run_without_a_script(tmp_path: Path) -> None:
-    write(tmp_path, {})
+    write(tmp_path, {"model.py": UNGUESSABLE})
     report = check(tmp_path)
     assert [finding.code for finding in report.findings] == ["GL001"]
     assert "no other file" in report.findings[0].message
+
+
+def test_what_is_written_down_goes_before_a_guess(tmp_path: Path) -> None:
+    write(tmp_path, {"train.py": "from model import Net\nNet(5, 'no configuration')"})
+    done = examined(tmp_path)
+    assert done.built.is_guessed
+    write(tmp_path, {"main.py": TRAIN})
+    assert examined(tmp_path).built.built == "as in main.py:9"
