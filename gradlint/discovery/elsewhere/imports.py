@@ -125,9 +125,10 @@ class Resolver:
             return None
         head, rest = chain[0], chain[1:]
         statement = bindings.values.get(head)
-        if statement is not None:
+        is_imported = head in bindings.imports and (within or head in bindings.public)
+        if statement is not None and not (is_imported and isinstance(statement, ast.Assign)):
             return self._defined(path, statement, chain)
-        if head in bindings.imports and (within or head in bindings.public):
+        if is_imported:  # `import model`, and then `model = model.Net()`
             found = {self._imported(path, i.level, (*i.parts, *rest)) for i in bindings.imports[head]}
             found.discard(None)  # of `try: from .model import Net` and `except: from model import Net`, one will do
             return found.pop() if len(found) == 1 else None

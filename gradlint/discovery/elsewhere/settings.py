@@ -28,3 +28,15 @@ def spelt(values: dict[str, Any]) -> str:
     """
     json.dumps(values, allow_nan=False)
     return f"__import__({__name__!r}, fromlist=['Settings']).Settings({values!r})"
+
+
+def changed(thing: Any, values: dict[str, Any]) -> Any:
+    """A configuration object with attributes that a script assigns to it one by one."""
+    for name, value in values.items():
+        setattr(thing, name, value)
+    return thing
+
+
+def spelt_changed(expression: str, values: dict[str, Any]) -> str:
+    """An expression that changes what another one makes."""
+    return f"__import__({__name__!r}, fromlist=['changed']).changed({expression}, {values!r})"

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradlint.core.target import InputSpec, TargetKind
 from gradlint.discovery.elsewhere.imports import Chain, Resolver, chain_of
-from gradlint.discovery.elsewhere.settings import spelt
+from gradlint.discovery.elsewhere.settings import spelt, spelt_changed
 from gradlint.discovery.expressions import BUILTINS, LONGEST, Arguments, inlined
 from gradlint.discovery.harmless import NOT_CALLED
 from gradlint.discovery.literals import Scope, UnreadableError, evaluate
@@ -119,11 +119,11 @@ class Translator:
     def expression(self, node: ast.expr, scope: Scope) -> str:
         """Source text that means in the checked file what an expression means here; raises UnreadableError."""
         tree = inlined(
-            node, {name: bound for name, bound in scope.items() if bound is not None and name.isidentifier()}
+            node, {name: _changed(name, bound, scope) for name, bound in scope.items() if bound and name.isidentifier()}
         )
         if any(isinstance(leaf, _NOT_SAID) for leaf in ast.walk(tree)):
             raise UnreadableError
-        text = ast.unparse(_Translation(self, frozenset(BUILTINS)).visit(tree))
+        text = ast.unparse(_Translation(self, BUILTINS | {"__import__"}).visit(tree))
         if len(text) > LONGEST or not any(isinstance(leaf, ast.Name) for leaf in ast.walk(tree)):
             raise UnreadableError
         return text
@@ -157,6 +157,21 @@ class Translator:
             if name is not None:
                 return ast.parse(".".join([name, *parts[length:]]), mode="eval").body
         raise UnreadableError
+
+
+def _changed(name: str, bound: ast.expr, scope: Scope) -> ast.expr:
+    """What a name stands for, with the attributes that are assigned to it one by one."""
+    written = {text: value for text, value in scope.items() if text.startswith((f"{name}.", f"{name}[")) and value}
+    if not written or not isinstance(bound, ast.Call):
+        return bound
+    keys = [text.removeprefix(f"{name}.") for text in written]
+    if not all(key.isidentifier() for key in keys):
+        return ast.Name(f"{name}_", ast.Load())  # something in it is changed: it is not what it was made as
+    try:
+        values = {key: evaluate(value, scope) for key, value in zip(keys, written.values(), strict=True)}
+    except UnreadableError:
+        return ast.Name(f"{name}_", ast.Load())
+    return ast.parse(spelt_changed(ast.unparse(bound), values), mode="eval").body
 
 
 class _Translation(ast.NodeTransformer):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from gradlint.discovery.values import Construction
 
 Find = Callable[..., list[Construction]]
 IMPORT = "from model import Net\n"
+CHANGED = "from model import Net, NetConfig\nW = 4\nc = NetConfig()\n"
 
 
 def arguments(find: Find, train: str, **files: str) -> tuple[tuple[Any, ...] | None, dict[str, Any]]:
@@ -254,6 +256,17 @@ def test_constants_of_a_third_file(find: Find, config: str, use: str) -> None:
 )
 def test_expressions_are_said_in_the_names_of_the_checked_file(find: Find, code: str, expression: str) -> None:
     assert arguments(find, IMPORT + code) == (({"expression": expression}, 1), {})
+
+
+def test_a_configuration_object_that_is_changed_by_and_by(find: Find) -> None:
+    (config, _), _ = arguments(find, f"{CHANGED}c.n_layer = 3\nc.width = W * 2\nNet(c, 1)")
+    made = eval(config["expression"], {"NetConfig": SimpleNamespace})
+    assert (made.n_layer, made.width) == (3, 8)
+
+
+@pytest.mark.parametrize("change", ["c.n_layer = len(data)", "c.part.width = 3", "c['width'] = 3"])
+def test_a_configuration_object_that_is_changed_beyond_knowledge(find: Find, change: str) -> None:
+    assert find({"train.py": f"{CHANGED}{change}\nNet(c, 1)"}) == []
 
 
 @pytest.mark.parametrize(

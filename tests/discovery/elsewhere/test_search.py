@@ -50,6 +50,7 @@ def test_one_way_to_build_is_named_once(find: Find) -> None:
         "import pkg\npkg.Net(8, 1)",
         "import pkg.model\npkg.model.Net(8, 1)",
         "import pkg.model as m\nm.Net(8, 1)",
+        "from pkg import model\nmodel = model.Net(8, 1)\nmodel.train()",
         "from pkg import model\nmodel.Net(8, 1)",
         "from pkg.model import Net\nModel = Net\nModel(8, 1)",
         "def main():\n    from pkg.model import Net\n    return Net(8, 1).cuda()",
