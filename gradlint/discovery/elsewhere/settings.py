@@ -37,6 +37,5 @@ def changed(thing: Any, values: dict[str, Any]) -> Any:
     return thing
 
 
-def spelt_changed(expression: str, values: dict[str, Any]) -> str:
-    """An expression that changes what another one makes."""
-    return f"__import__({__name__!r}, fromlist=['changed']).changed({expression}, {values!r})"
+CHANGED = f"__import__({__name__!r}, fromlist=['changed']).changed"
+"""An expression for that function, wherever it is evaluated."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradlint.core.target import InputSpec, TargetKind
 from gradlint.discovery.elsewhere.imports import Chain, Resolver, chain_of
-from gradlint.discovery.elsewhere.settings import spelt, spelt_changed
+from gradlint.discovery.elsewhere.settings import CHANGED, spelt
 from gradlint.discovery.expressions import BUILTINS, LONGEST, Arguments, inlined
 from gradlint.discovery.harmless import NOT_CALLED
 from gradlint.discovery.literals import Scope, UnreadableError, evaluate
@@ -17,6 +17,7 @@ from gradlint.discovery.values import Candidate
 
 MARK = "_of_the_checked_file_"
 """Put before names of the checked file in the tree of another one, which may bind the same names to other things."""
+_CHANGED = f"{MARK}changed"
 _PURE = frozenset("torch math functools collections types".split())  # noqa: SIM905
 _NOT_SAID = (ast.Lambda, ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.comprehension)
 
@@ -123,7 +124,7 @@ class Translator:
         )
         if any(isinstance(leaf, _NOT_SAID) for leaf in ast.walk(tree)):
             raise UnreadableError
-        text = ast.unparse(_Translation(self, BUILTINS | {"__import__"}).visit(tree))
+        text = ast.unparse(_Translation(self, BUILTINS).visit(tree))
         if len(text) > LONGEST or not any(isinstance(leaf, ast.Name) for leaf in ast.walk(tree)):
             raise UnreadableError
         return text
@@ -171,7 +172,7 @@ def _changed(name: str, bound: ast.expr, scope: Scope) -> ast.expr:
         values = {key: evaluate(value, scope) for key, value in zip(keys, written.values(), strict=True)}
     except UnreadableError:
         return ast.Name(f"{name}_", ast.Load())
-    return ast.parse(spelt_changed(ast.unparse(bound), values), mode="eval").body
+    return ast.parse(f"{_CHANGED}({ast.unparse(bound)}, {values!r})", mode="eval").body
 
 
 class _Translation(ast.NodeTransformer):
@@ -193,6 +194,8 @@ class _Translation(ast.NodeTransformer):
         return ast.copy_location(self.translator.external(chain), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id == _CHANGED:
+            return ast.parse(CHANGED, mode="eval").body
         if node.id.startswith(MARK):
             return ast.copy_location(ast.Name(node.id.removeprefix(MARK), node.ctx), node)
         if node.id in self.own or isinstance(node.ctx, ast.Store):

@@ -275,6 +275,8 @@ def test_a_configuration_object_that_is_changed_beyond_knowledge(find: Find, cha
         "import numpy as np\nNet(np.zeros(3), 1)",
         "import torch\nNet(torch.load('a.pt'), 1)",
         "import os\nNet(os.getcwd(), 1)",
+        "Net(__import__('os').getcwd(), 1)",
+        "Net(eval('1'), 1)",
         "class Block: pass\nNet(Block(), 1)",
         "from other import Block\nNet(Block(), 1)",
     ],
