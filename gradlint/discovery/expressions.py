@@ -6,8 +6,8 @@ from typing import Any
 from gradlint.discovery.literals import Scope, UnreadableError, evaluate
 from gradlint.discovery.names import Names, mentions
 
-_BUILTINS = frozenset("dict list tuple set int float bool str range len max min sum".split())  # noqa: SIM905
-_LONGEST = 2000
+BUILTINS = frozenset("dict list tuple set int float bool str range len max min sum".split())  # noqa: SIM905
+LONGEST = 2000
 
 Arguments = tuple[tuple[Any, ...] | None, dict[str, Any]]
 
@@ -58,10 +58,10 @@ def _expression(node: ast.expr, local: dict[str, ast.expr], names: Names) -> str
     if any(isinstance(leaf, ast.Lambda | ast.Await | ast.Yield | ast.NamedExpr) for leaf in ast.walk(node)):
         raise UnreadableError
     tree = inlined(node, local)
-    known = names.top | _BUILTINS
+    known = names.top | BUILTINS
     text = ast.unparse(tree)
     named = list(mentions(tree))
-    if not named or len(text) > _LONGEST or any(name not in known for name in named):
+    if not named or len(text) > LONGEST or any(name not in known for name in named):
         raise UnreadableError
     return text
 

@@ -12,7 +12,7 @@ from gradlint.discovery.names import Names, mentions
 
 _PACKAGES = frozenset({"torch", "numpy", "math"})
 _BUILTINS = frozenset("range len int float bool list tuple dict min max sum abs round enumerate zip".split())  # noqa: SIM905
-_NOT_CALLED = frozenset(
+NOT_CALLED = frozenset(
     [
         "load", "save", "savez", "savez_compressed", "savetxt", "loadtxt", "genfromtxt", "fromfile", "from_file",
         "tofile", "dump", "memmap", "hub", "utils", "jit", "multiprocessing", "distributed", "package", "ops",
@@ -86,9 +86,9 @@ class _Reader:
         if isinstance(function, ast.Name) and function.id in _BUILTINS:
             return
         dotted = self.names.dotted(function)
-        if dotted.partition(".")[0] in _PACKAGES and not _NOT_CALLED & set(dotted.split(".")):
+        if dotted.partition(".")[0] in _PACKAGES and not NOT_CALLED & set(dotted.split(".")):
             return
-        is_method = isinstance(function, ast.Attribute) and function.attr not in _NOT_CALLED
+        is_method = isinstance(function, ast.Attribute) and function.attr not in NOT_CALLED
         if is_method and not self._is_foreign(dotted):
             return
         raise UnreadableError

@@ -2,7 +2,8 @@
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 Scope = Mapping[str, ast.expr | None]
@@ -22,7 +23,11 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
     ast.Pow: operator.pow,
 }
-_CASTS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "bool": bool, "tuple": tuple, "list": list}
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    **{"int": int, "float": float, "bool": bool, "tuple": tuple, "list": list, "len": len},
+    **{"dict": dict, "vars": dict, "asdict": dict},  # namespaces and dataclasses are read as dictionaries
+}
+_MOST_LEAVES = 5_000
 _LARGEST = 10**12  # no honest argument is larger, and `9 ** 9 ** 9` must not hang the scan
 
 
@@ -32,14 +37,51 @@ def evaluate(node: ast.expr, scope: Scope, depth: int = 12) -> Any:
         raise UnreadableError
     if isinstance(node, ast.Constant) and not isinstance(node.value, bytes | complex) and node.value is not Ellipsis:
         return node.value
-    if isinstance(node, ast.Name | ast.Attribute):
-        bound = scope.get(ast.unparse(node))
-        if bound is None:
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
+        text = ast.unparse(node)
+        bound = scope.get(text)
+        if bound is not None:
+            return _changed(evaluate(bound, scope, depth - 1), text, scope, depth)
+        if isinstance(node, ast.Name) or text in scope:
             raise UnreadableError
-        return evaluate(bound, scope, depth - 1)
+    if isinstance(node, ast.Attribute | ast.Subscript):
+        return _part(node, scope, depth)
     if isinstance(node, ast.Tuple | ast.List | ast.Dict):
         return _container(node, scope, depth)
     return _operation(node, scope, depth)
+
+
+def _part(node: ast.Attribute | ast.Subscript, scope: Scope, depth: int) -> Any:
+    """An entry of a list or a dictionary; `settings.width` too: namespaces and their kind are read as dictionaries."""
+    whole = evaluate(node.value, scope, depth - 1)
+    if isinstance(node, ast.Attribute):
+        if not isinstance(whole, dict) or node.attr not in whole:
+            raise UnreadableError
+        return whole[node.attr]
+    key = evaluate(node.slice, scope, depth - 1)
+    if not isinstance(whole, dict | list | tuple | str) or not isinstance(key, str | int):
+        raise UnreadableError
+    try:
+        return whole[key]  # type: ignore[index]
+    except (LookupError, TypeError) as error:
+        raise UnreadableError from error
+
+
+def _changed(value: Any, text: str, scope: Scope, depth: int) -> Any:
+    """A dictionary with the entries that were assigned to it one by one; without those of unknown value."""
+    if not isinstance(value, dict):
+        return value
+    changed = dict(value)
+    for written, bound in scope.items():
+        if not written.startswith((f"{text}.", f"{text}[")) or bound is None:
+            continue
+        key = written[len(text) :].removeprefix(".").removeprefix("['").removesuffix("']")
+        if key.isidentifier():
+            try:
+                changed[key] = evaluate(bound, scope, depth - 1)
+            except UnreadableError:
+                changed.pop(key, None)
+    return changed
 
 
 def _container(node: ast.Tuple | ast.List | ast.Dict, scope: Scope, depth: int) -> Any:
@@ -109,3 +151,24 @@ def _guarded(function: Callable[..., Any], *values: Any) -> Any:
         return function(*values)
     except (TypeError, ValueError, ArithmeticError) as error:
         raise UnreadableError from error
+
+
+def literal(value: Any) -> ast.expr:
+    """The expression of a value; raises UnreadableError where it is too large, or is more than literals."""
+    require_small(value)
+    return ast.parse(repr(value), mode="eval").body
+
+
+def require_small(value: Any) -> None:
+    """Raise UnreadableError where a value is too large to be spelt out, or is more than literals."""
+    if sum(1 for _ in islice(_leaves(value), _MOST_LEAVES + 1)) > _MOST_LEAVES:
+        raise UnreadableError
+
+
+def _leaves(value: Any, depth: int = 20) -> Iterator[Any]:
+    """Every part of a value; an alias in YAML counts as often as it is used."""
+    if depth == 0 or not (value is None or isinstance(value, bool | int | float | str | list | tuple | dict)):
+        raise UnreadableError  # a date, say
+    yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        yield from _leaves(item, depth - 1)

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gradlint.core.target import Initialiser, LossUse
+from gradlint.discovery.expressions import Arguments, constructor_arguments
 from gradlint.discovery.flow_values import LossValue, ModelValue, OutputValue, Value
 from gradlint.discovery.initialising import Functions
+from gradlint.discovery.literals import Scope
 from gradlint.discovery.names import Names
 from gradlint.discovery.values import Candidate, Construction
 
@@ -26,6 +28,14 @@ class Notebook:
         """By candidate: what functions that train do first to a model that they are handed."""
         self.handed: dict[tuple[str, str], set[str]] = {}
         """(function, parameter name or position) → candidates handed to it."""
+        self.facts: dict[str, ast.expr | None] = {}
+        """What expressions are known to stand for before the file is followed, by their source text."""
+        self.presets: dict[str, dict[str, ast.expr | None]] = {}
+        """By function: what its parameters are known to be handed."""
+
+    def arguments(self, call: ast.Call, scope: Scope, local: dict[str, ast.expr]) -> Arguments:
+        """Constructor arguments of a call, as building can use them."""
+        return constructor_arguments(call, scope, local, self.names)
 
     def hand(self, function: str, key: str, value: Value) -> None:
         """Note that a call passes a model to a function of the file."""

@@ -4,7 +4,7 @@ import ast
 from dataclasses import replace
 
 from gradlint.core.target import TargetKind
-from gradlint.discovery.expressions import constructor_arguments, inlined
+from gradlint.discovery.expressions import inlined
 from gradlint.discovery.flow_values import (
     MODEL_METHODS,
     MODEL_WRAPPERS,
@@ -139,7 +139,13 @@ class Follower:
             self.scope[key] = node
             self.local[key] = node
             self._name_construction(key, value)
+        elif isinstance(target, ast.Attribute | ast.Subscript):
+            self.scope[ast.unparse(target)] = node
         elif isinstance(target, ast.Tuple | ast.List):
+            if isinstance(node, ast.Tuple | ast.List) and len(node.elts) == len(target.elts):
+                for element, part in zip(target.elts, node.elts, strict=True):
+                    self._bind(element, part, None)
+                return
             for element in target.elts:
                 self._forget(element)
                 if isinstance(value, OutputValue) and key_of(element):
@@ -274,7 +280,7 @@ class Follower:
     def _construct(self, call: ast.Call, name: str) -> Value:
         if not self.records or self.owner:
             return ModelValue(name)
-        args, kwargs = constructor_arguments(call, self.scope, {} if self.top else self.local, self.notebook.names)
+        args, kwargs = self.notebook.arguments(call, self.scope, {} if self.top else self.local)
         made = Construction(name, call.lineno, args, kwargs, at_module_level=self.top, within=self.weights.within)
         self.notebook.constructions.append(made)
         return ModelValue(name, len(self.notebook.constructions) - 1)

@@ -53,6 +53,10 @@ class Construction:
     """What the same scope does to its weights afterwards."""
     within: tuple[str, ...] = ()
     """The function and the loops that it is in."""
+    place: str = ""
+    """Where another file builds it: "scripts/train.py:41", "demo.ipynb, cell 3"; empty for the scanned file itself."""
+    fed_place: str = ""
+    """Where another file feeds it."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,10 @@ from pathlib import Path
 
 from gradlint.config import Config, nearest
 from gradlint.core.report import Skipped
-from gradlint.engine.ignored import IgnoreFiles
+from gradlint.discovery.ignored import IgnoreFiles, is_entered
 
 STDIN = "-"
-_NEVER_ENTERED = frozenset(["__pycache__", "node_modules", "site-packages", "dist-packages", "__pypackages__"])
 _NEVER_CHECKED = frozenset(["setup.py", "conftest.py"])
-_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ def _walk(folder: Path, config: Config) -> Iterator[Job]:
         if config.respect_gitignore:
             ignored.enter(here)
         folders[:] = sorted(
-            name for name in folders if _is_entered(here / name) and not ignored.matches(here / name, is_folder=True)
+            name for name in folders if is_entered(here / name) and not ignored.matches(here / name, is_folder=True)
         )
         for name in sorted(files):
             path = here / name
@@ -154,12 +152,6 @@ def _walk(folder: Path, config: Config) -> Iterator[Job]:
                 continue
             if path.is_file() or not path.exists():  # a broken link is told of; a pipe would never end
                 yield Job(_absolute(path), str(path))
-
-
-def _is_entered(folder: Path) -> bool:
-    if folder.name.startswith(".") or folder.name in _NEVER_ENTERED:
-        return False
-    return not any((folder / mark).exists() for mark in _ENVIRONMENT_MARKS)
 
 
 def _is_text(path: str) -> bool:

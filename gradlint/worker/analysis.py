@@ -18,12 +18,12 @@ from gradlint.core.target import Target
 from gradlint.discovery import FileScan, scan_file
 from gradlint.tracing import ModelGraph
 from gradlint.worker.finite import require_finite
-from gradlint.worker.guessing import built_by_guess
 from gradlint.worker.judging import judge
 from gradlint.worker.messages import Settings, TargetResult
 from gradlint.worker.stages import DOING, InternalError, OnStage, stage
 from gradlint.worker.tables import table_of
 from gradlint.worker.unanalysable import unanalysable
+from gradlint.worker.ways import built_in_some_way
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,7 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
     with stage("import", target, on_stage):
         scan = scan_file(target.path, source)
         namespace = _namespace(target.path, source)
-    try:
-        with stage("build", target, on_stage):
-            built, fed = building.build(target, namespace), None
-    except AnalysisError as unbuilt:
-        if target.built != "defaults" or isinstance(unbuilt, InternalError):
-            raise
-        built, fed = built_by_guess(target, namespace, unbuilt, on_stage=on_stage)
+    built, fed = built_in_some_way(target, namespace, on_stage=on_stage)
     return examine_built(target, built, fed, scan, on_stage=on_stage)
 
 

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,8 +27,10 @@ def with_values(target: Target, namespace: Namespace) -> Target:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 (the user's code may raise anything; the reader is told)
-                line = int(target.inputs_from.rpartition(":")[2] or 0)
-                return replace(target, inputs=None, inputs_from="", unread_feed=line, unread_why=describe(error))
+                place, _, line = target.inputs_from.removeprefix("as in ").rpartition(":")
+                if place != Path(target.path).name:  # another file feeds it so, in surroundings that this one lacks
+                    return replace(target, inputs=None, inputs_from="")
+                return replace(target, inputs=None, inputs_from="", unread_feed=int(line), unread_why=describe(error))
     return replace(target, inputs=tuple(specs))
 
 

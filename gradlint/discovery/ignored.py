@@ -1,10 +1,20 @@
-"""`exclude` patterns and `.gitignore` files."""
+"""What a walk below a folder leaves out: environments, hidden folders, `exclude` patterns and `.gitignore` files."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gradlint.config import Config
+
+_NEVER_ENTERED = frozenset(["__pycache__", "node_modules", "site-packages", "dist-packages", "__pypackages__"])
+_ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
+
+
+def is_entered(folder: Path) -> bool:
+    """Whether a folder can hold the user's own code: neither hidden nor an environment of installed packages."""
+    if folder.name.startswith(".") or folder.name in _NEVER_ENTERED:
+        return False
+    return not any((folder / mark).exists() for mark in _ENVIRONMENT_MARKS)
 
 
 class IgnoreFiles:

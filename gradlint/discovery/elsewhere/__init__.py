@@ -1,0 +1,6 @@
+"""How other files of a repository build and feed the models of one of its files. Nothing is imported or run."""
+
+from gradlint.discovery.elsewhere.repository import Bounds
+from gradlint.discovery.elsewhere.search import constructions_elsewhere
+
+__all__ = ["Bounds", "constructions_elsewhere"]

@@ -1,0 +1,111 @@
+"""The Python code in scripts, in the cells of notebooks and in the fenced blocks of Markdown."""
+
+import ast
+import json
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SUFFIXES = (".py", ".ipynb", ".md")
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:\{?\.?)(python3?|py|pycon)\b[^\n]*\n(.*?)^[ \t]*\1",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+_PROMPT = re.compile(r"^(>>>|\.\.\.) ?")
+_MAGIC = re.compile(r"^\s*[%!?]|\?\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Python code of one file, and where each of its lines stands."""
+
+    code: str
+    cells: tuple[int, ...] = ()
+    """First lines of the cells of a notebook."""
+    is_prose: bool = False
+    """Whether the code illustrates a text: imports may be left out."""
+
+    def place(self, shown: str, line: int) -> str:
+        """Where a line is found, in words."""
+        if not self.cells:
+            return f"{shown}:{line}"
+        return f"{shown}, cell {max(1, sum(first <= line for first in self.cells))}"
+
+
+def document(path: Path, text: str) -> Document | None:
+    """The Python code in a file's text; None where there is none."""
+    if path.suffix == ".py":
+        return Document(text)
+    if path.suffix == ".md":
+        return _markdown(text)
+    return _notebook(text)
+
+
+def _markdown(text: str) -> Document | None:
+    """The blocks that are Python, each at its own line; one that is not (`...` for what is left out) is passed over."""
+    lines = [""] * (text.count("\n") + 1)
+    for block in _FENCE.finditer(text):
+        first = text.count("\n", 0, block.start(3))
+        code = _without_prompts(block[3])
+        if _is_python(code):
+            for offset, line in enumerate(code.split("\n")):
+                lines[first + offset] = line
+    return Document("\n".join(lines), is_prose=True) if any(lines) else None
+
+
+def _without_prompts(block: str) -> str:
+    """A block as a script: of a session at the prompt, what was typed."""
+    lines = textwrap.dedent(block).splitlines()
+    if not any(line.startswith(">>>") for line in lines):
+        return "\n".join(lines)
+    return "\n".join(_PROMPT.sub("", line) if _PROMPT.match(line) else "" for line in lines)
+
+
+def _notebook(text: str) -> Document | None:
+    try:
+        cells = json.loads(text)["cells"]
+        codes = [code for cell in cells if (code := _cell(cell)) is not None]
+    except (ValueError, LookupError, TypeError, RecursionError):  # whatever it is, it is no notebook
+        return None
+    lines: list[str] = []
+    firsts = []
+    for code in codes:
+        firsts.append(len(lines) + 1)
+        lines += code.split("\n") if _is_python(code) else []
+    return Document("\n".join(lines), cells=tuple(firsts)) if lines else None
+
+
+def _cell(cell: Any) -> str | None:
+    """Code of a cell, without what only IPython understands; None for text."""
+    if cell["cell_type"] != "code":
+        return None
+    source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+    return "\n".join(_kept(source.split("\n")))
+
+
+def _kept(lines: list[str]) -> Iterator[str]:
+    if lines and lines[0].startswith("%%") and not lines[0].startswith(("%%time", "%%capture")):
+        return  # another language
+    for line in lines:
+        if not _MAGIC.search(line):
+            yield line
+        elif line[:1].isspace():
+            yield line[: len(line) - len(line.lstrip())] + "pass"
+
+
+def _is_python(code: str) -> bool:
+    return parsed(code) is not None
+
+
+def parsed(code: str) -> ast.Module | None:
+    """The syntax tree of a text; None where it is no Python."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape in a user's string is no concern of ours
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None

@@ -1,0 +1,79 @@
+"""Ways to build a target whose own file does not say with which arguments, tried in order."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradlint import building
+from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.namespace import Namespace
+from gradlint.core.errors import AnalysisError, UnknownArgumentsError
+from gradlint.core.target import Target
+from gradlint.discovery.elsewhere import constructions_elsewhere
+from gradlint.worker.guessing import built_by_guess
+from gradlint.worker.stages import InternalError, OnStage, stage
+
+_MOST_TRIED = 3
+"""Constructions of other files that are tried: if these do not fit, it is another model that they build."""
+
+_NOWHERE = "no other file of its repository builds it with arguments that can be read"
+
+
+def built_in_some_way(target: Target, namespace: Namespace, *, on_stage: OnStage) -> tuple[BuiltModel, Fed | None]:
+    """Build a target as it stands; else in the first of the `ways_to_build` that works; else with guessed arguments.
+
+    Args:
+        target: the model, as far as its own file and the configuration tell.
+        namespace: the loaded file.
+        on_stage: told of the stages.
+
+    Returns:
+        The model, and the inputs that a guess was tried with.
+
+    Raises:
+        AnalysisError: stage "build"; of missing arguments with what was tried, where no way works.
+    """
+    try:
+        with stage("build", target, on_stage):
+            return building.build(target, namespace), None
+    except AnalysisError as error:
+        if target.built != "defaults" or isinstance(error, InternalError):
+            raise
+        unbuilt = error
+    if isinstance(unbuilt, UnknownArgumentsError) and target.args is None and target.kwargs is None:
+        tried: list[str] = []
+        for way in ways_to_build(target):
+            try:
+                with stage("build", target, on_stage):
+                    return building.build(way, namespace), None
+            except AnalysisError as error:
+                tried.append(f"{way.built}: {error.message}")
+        unbuilt = _told(unbuilt, tried)
+    return built_by_guess(target, namespace, unbuilt, on_stage=on_stage)
+
+
+def ways_to_build(target: Target) -> Iterator[Target]:
+    """The target with arguments that somebody has written down for it, the most trustworthy first.
+
+    Each way carries in `built` where they were found. What comes later is looked for only where all before it has
+    failed: another source of arguments is added at the end.
+    """
+    yield from _as_elsewhere(target)
+
+
+def _as_elsewhere(target: Target) -> Iterator[Target]:
+    """As other files of the repository build it, and with what they feed it."""
+    for made in constructions_elsewhere(target.path, [target.name])[target.name][:_MOST_TRIED]:
+        way = replace(target, args=made.args, kwargs=made.kwargs, built=f"as in {made.place}")
+        is_fed = target.inputs is None and made.inputs is not None
+        yield replace(way, inputs=made.inputs, inputs_from=f"as in {made.fed_place}") if is_fed else way
+
+
+def _told(unbuilt: UnknownArgumentsError, tried: list[str]) -> UnknownArgumentsError:
+    """What is missing, and where it was looked for."""
+    said = f"tried {'; '.join(tried)}" if tried else _NOWHERE
+    assert unbuilt.location is not None
+    told = UnknownArgumentsError(
+        f"{unbuilt.message}; {said}", unbuilt.missing, location=unbuilt.location, remedy=unbuilt.remedy
+    )
+    told.__cause__ = unbuilt.__cause__
+    return told
