@@ -11,6 +11,8 @@ from gradlint.core.graph import ModuleInfo
 from gradlint.core.location import Location
 from gradlint.core.target import Target
 
+REAL_VALUES = "gradlint_values"
+"""Attribute of a fake input under which its ids or its mask are found."""
 GUESSED = "guessed: "
 """What `BuiltModel.built` begins with where the arguments are a guess."""
 

@@ -13,6 +13,7 @@ from gradlint.building.unread import GUARDED, is_unread, usual_answer
 from gradlint.core.graph import Guess, ModuleCall, Origin
 from gradlint.tracing import names, targets
 from gradlint.tracing.dropout import DROPOUTS, undropped
+from gradlint.tracing.factories import LIKE, is_fake, made_like
 from gradlint.tracing.frames import user_frames
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
@@ -20,16 +21,6 @@ from gradlint.tracing.patches import hands_through, runs_through
 from gradlint.tracing.preserve import Backups
 from gradlint.tracing.values import Values, storage_key
 from gradlint.tracing.writer import GraphWriter, Place
-
-_LIKE = frozenset(
-    {
-        *("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like", "randint_like"),
-        *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
-    }
-)
-"""Factories that take shape and dtype from a tensor, but nothing of its value: they give constants."""
-
-_REAL_LIMIT = 1 << 22  # elements; a larger constant made from a fake tensor stays fake
 
 
 class Recorder(TorchFunctionMode):
@@ -48,6 +39,8 @@ class Recorder(TorchFunctionMode):
         self.values = Values(self._constant, self._update)
         self.calls: list[ModuleCall] = []
         self.guesses: list[Guess] = []
+        self._contents: dict[int, float] = {}
+        """What fills constants that have no values, by identity."""
         self.used: set[str] = set()
         self._known = known
         self._backups = backups
@@ -110,8 +103,8 @@ class Recorder(TorchFunctionMode):
         if self._fake and name in GUARDED and args and (self._depends(args[0]) or is_unread(args[0])):
             return self._guess(name, args[0])
         op = names.canonical(func)
-        if op in _LIKE:
-            return self._like(func, args, kwargs)
+        if op in LIKE:
+            return self._like(op, func, args, kwargs)
         func = grouped_mm if self._fake and op == "grouped_mm" else func
         return self.record(op, func, args, kwargs, undropped(func, op, args, kwargs))
 
@@ -197,7 +190,7 @@ class Recorder(TorchFunctionMode):
             return any(self._depends(t) for t in tensors(value))
         if id(value) in self._known.parameters or self.values.depends(value):
             return True
-        return (self._fake and _is_fake(value)) or self._is_stranger(value)
+        return (self._fake and is_fake(value)) or self._is_stranger(value)
 
     def _is_stranger(self, tensor: torch.Tensor) -> bool:
         """Never seen, yet differentiable: it was made by something that does not dispatch (a scripted function)."""
@@ -215,7 +208,9 @@ class Recorder(TorchFunctionMode):
         if key in self._known.buffers:
             return self.writer.attribute("buffer", self._known.buffers[key], tensor, place)
         with torch._C.DisableTorchFunction():
-            if tensor.grad_fn is not None or (self._fake and _is_fake(tensor)):
+            if key in self._contents:
+                return self.writer.constant(tensor, place, self._contents[key])
+            if tensor.grad_fn is not None or (self._fake and is_fake(tensor)):
                 return self.writer.call("opaque", targets.opaque, self._origins(tensor), {}, tensor, place)
         return self.writer.constant(tensor, place)
 
@@ -244,13 +239,12 @@ class Recorder(TorchFunctionMode):
 
     # ---- special calls
 
-    def _like(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        result = func(*args, **kwargs)
-        if self._fake and _is_fake(result) and result.numel() <= _REAL_LIMIT:
-            real = [a if not isinstance(a, torch.Tensor) else torch.empty(a.shape, dtype=a.dtype) for a in args]
-            result = func(*real, **kwargs)
+    def _like(self, op: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        result, content = made_like(op, func, args, kwargs)
         self._born(result, list(tensors(args)))
         self.values.bind(result, None)
+        if content is not None:
+            self._contents[id(result)] = content
         return result
 
     def _guess(self, read: str, tensor: torch.Tensor) -> Any:
@@ -294,7 +288,3 @@ class Recorder(TorchFunctionMode):
         given = [self.values.find(tensor) for tensor in tensors(result)]
         known = all(entry is not None and entry.node is not None and entry.node.name in made for entry in given)
         return known and not any(op.op in names.STEPS for op in made.values())
-
-
-def _is_fake(tensor: torch.Tensor) -> bool:
-    return type(tensor).__name__ == "FakeTensor" or tensor.device.type == "meta"

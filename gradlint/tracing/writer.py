@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import fx
 
+from gradlint.building.built import REAL_VALUES
 from gradlint.core.graph import OpNode, Origin
 from gradlint.core.location import Location
-from gradlint.tracing.leaves import is_floating, tensors
+from gradlint.tracing.leaves import tensors
 from gradlint.tracing.model_graph import TensorMeta
 from gradlint.tracing.targets import flat_repr
 
@@ -35,6 +36,10 @@ def meta_of(value: Any) -> TensorMeta | tuple[Any, ...] | None:
     return None
 
 
+_LEADING = {"scaled_dot_product_attention": ("query", "key", "value")}
+"""Operands that some give by name; in the graph they stand in their places."""
+
+
 class GraphWriter:
     """Appends nodes and their `OpNode` to a graph."""
 
@@ -48,10 +53,8 @@ class GraphWriter:
         """An input tensor. What is no number to be drawn (masks, lengths, ids) keeps its value as `meta["example"]`."""
         safe = name if name.isidentifier() else f"input_{len(self.nodes)}"
         node = self.graph.create_node("placeholder", safe, name=safe)
-        if type(value) is torch.Tensor and not is_floating(value):
-            node.meta["example"] = value.detach().clone()
-        if not value.dtype.is_floating_point:  # ids and masks keep their values: the flow reads them
-            node.meta["example"] = value.detach()
+        if not value.dtype.is_floating_point:  # ids and masks keep their values, also beside a fake tensor
+            node.meta["example"] = getattr(value, REAL_VALUES, value).detach().clone()
         return self._describe(node, "input", value, Place(), target=name)
 
     def attribute(self, op: str, name: str, value: torch.Tensor, place: Place) -> fx.Node:
@@ -59,13 +62,20 @@ class GraphWriter:
         node = self.graph.create_node("get_attr", name, name=name.replace(".", "_"))
         return self._describe(node, op, value, place, target=name)
 
-    def constant(self, value: torch.Tensor, place: Place) -> fx.Node:
-        """A tensor that depends on nothing that is learnt or fed; its present content is copied."""
+    def constant(self, value: torch.Tensor, place: Place, content: float | None = None) -> fx.Node:
+        """A tensor that depends on nothing that is learnt or fed; its present content is copied.
+
+        Args:
+            value: the tensor.
+            place: where it is read.
+            content: the one value that fills it, where it has none of its own.
+        """
         name = f"_constant_{self._constants}"
         self._constants += 1
         node = self.graph.create_node("get_attr", name, name=name.lstrip("_"))
         with torch._C.DisableTorchFunction():
-            node.meta["const"] = value.detach().clone()
+            filled = None if content is None else torch.full((), content, dtype=value.dtype).expand(value.shape)
+            node.meta["const"] = value.detach().clone() if filled is None else filled
         return self._describe(node, "constant", value, place, target=name)
 
     def call(
@@ -81,6 +91,9 @@ class GraphWriter:
         """An operator; `args` and `kwargs` hold nodes where tensors were."""
         if not args and "input" in kwargs:  # the first parameter of all of torch's functions of that name
             args, kwargs = (kwargs["input"],), {name: value for name, value in kwargs.items() if name != "input"}
+        for name in _LEADING.get(op, ())[len(args) :]:
+            if name in kwargs:
+                args, kwargs = (*args, kwargs[name]), {key: value for key, value in kwargs.items() if key != name}
         node = self.graph.create_node("call_function", target, args, kwargs, name=op)
         scalars = flat_repr(args, kwargs, _holds_node)
         class_name = getattr(target, "class_name", None)

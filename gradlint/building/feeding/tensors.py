@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from gradlint.building.built import BuiltModel
+from gradlint.building.built import REAL_VALUES, BuiltModel
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.seeds import seed_for
 from gradlint.core.errors import AnalysisError
@@ -51,7 +51,12 @@ def _fresh(value: Any, built: BuiltModel) -> Any:
     """A copy of every tensor in a value, fake where the model is: a forward may write to what it is given."""
     if isinstance(value, torch.Tensor):
         mode = built.fake_mode
-        return value.detach().clone() if mode is None else mode.from_tensor(value, static_shapes=True)
+        if mode is None:
+            return value.detach().clone()
+        fake = mode.from_tensor(value, static_shapes=True)
+        if not value.dtype.is_floating_point:
+            setattr(fake, REAL_VALUES, value)
+        return fake
     if isinstance(value, dict):
         return {key: _fresh(item, built) for key, item in value.items()}
     if type(value) in (list, tuple):

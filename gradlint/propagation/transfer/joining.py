@@ -156,7 +156,7 @@ def setitem(call: Call) -> Any:
     replaced = min(_extent(call.args[1], call.shape), math.prod(call.shape))
     rest = math.prod(call.shape) - replaced
     dims = whole.dims if len(whole.dims) == len(call.shape) else part.dims
-    if rest == 0:
+    if rest == 0 or (isinstance(base, Tensor) and _is_written_over(call.node, replaced, math.prod(call.shape))):
         return Signal(part.x.expand(P.R, P.S), call.shape, dims)
     kept = math.sqrt(rest / (rest + replaced))  # nothing comes back to what was replaced
     whole = whole.with_x(emit(whole.value, (whole.x, lambda g, scale: g * kept)))
@@ -194,6 +194,15 @@ def _is_filled(update: fx.Node, whole: int) -> bool:
         writer = node.args[1] if node is not None else None
         meta = writer.meta.get("val") if isinstance(writer, fx.Node) else None
         written += math.prod(meta.shape) if isinstance(meta, TensorMeta) else 0
+    return written >= whole
+
+
+def _is_written_over(write: fx.Node, written: int, whole: int) -> bool:
+    """Whether the writes that follow leave nothing of the memory that a first one went to."""
+    node: fx.Node | None = write
+    while node is not None and written < whole:
+        node = next((user for user in node.users if op_of(user).op == "setitem" and user.args[0] is node), None)
+        written += _extent(node.args[1], tuple(node.meta["val"].shape)) if node is not None else 0
     return written >= whole
 
 
