@@ -67,7 +67,8 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
         found += [replace(finding, model=examined.target.name) for finding in findings_on(doubts)]
     if examined.built.is_guessed:
         found = [replace(finding, confidence=_LOWER[finding.confidence]) for finding in found]
-    findings = merge(tuple(found))
+    given = settings.severities
+    findings = merge([replace(finding, severity=given.get(finding.code, finding.severity)) for finding in found])
     probed = ""
     if settings.probe:
         try:
