@@ -59,17 +59,18 @@ def _parsed(source: str) -> ast.Module | None:
 
 
 def _innermost(tree: ast.Module, location: Location) -> ast.AST | None:
-    """Of the statements whose lines hold a place the one that starts last, but not behind the place."""
+    """The statement that starts on the last line among those that hold the place; of several on it the column tells."""
     column = location.column - 1
     found: ast.AST | None = None
-    best = (False, 0, 0)
+    best = (0, False, 0)
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt | ast.excepthandler):
             continue
         decorators = [item.lineno for item in getattr(node, "decorator_list", ())]
         first, last = min([node.lineno, *decorators]), node.end_lineno or node.lineno
         if first <= location.line <= last:
-            rank = ((first, node.col_offset) <= (location.line, column), first, node.col_offset)
+            is_begun = (first, node.col_offset) <= (location.line, column)
+            rank = (first, is_begun, node.col_offset if is_begun else -node.col_offset)
             if found is None or rank > best:
                 found, best = node, rank
     return found
