@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -363,3 +364,21 @@ def test_what_a_comment_silences_is_not_taken_up_and_idle_comments_stay_told(pro
     project.write("net.py", NET.replace("self.layer(x)", "self.layer(x)  # gradlint: ignore[GL101]"))
     assert "Not taken up: 1 finding about comments or overrides" in project("baseline", "write")[1]
     assert project.check()[:2] == (1, ["GL002"])
+
+
+def test_the_example_of_the_docs(project: Project) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "baseline.md").read_text()
+    source, written = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[-1] for kind in ("python", "json"))
+    shown = "".join(re.findall(r"```console\n(.*?)```", page, re.DOTALL)).replace(
+        "/home/me/project", str(project.folder)
+    )
+    project.baseline.unlink()
+    project.write("net.py", source)
+    write, *checks = [command.split()[1:] for command in re.findall(r"^\$ (.*)$", shown, re.MULTILINE)]
+    said = f"$ gradlint {' '.join(write)}\n{project(*write)[1]}"
+    assert project.baseline.read_text() == written
+    for number, command in enumerate(checks):
+        if number == 1:
+            project.write("net.py", source.replace("        self.spare = nn.Linear(8, 2)\n", ""))
+        said += f"$ gradlint {' '.join(command)}\n{project(*command)[1]}"
+    assert said == shown
