@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from gradlint import registry
-from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load
+from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load, place_of
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.location import Location
 from gradlint.core.report import Report
@@ -91,6 +91,8 @@ def baseline_of(config: Config) -> Path | None:
     """The file of known findings, or None: relative to the configuration file that names it, else to where we are."""
     if not config.baseline:
         return None
+    if "\0" in config.baseline:
+        raise UsageError(f"baseline: {config.baseline!r} is no path", location=place_of(config, "baseline"))
     is_in_file = config.origins.get("baseline", COMMAND_LINE) not in (COMMAND_LINE, ENVIRONMENT)
     return Path(config.root, config.baseline) if is_in_file else Path(config.baseline)
 

@@ -104,9 +104,11 @@ def write_baseline(path: Path, entries: Iterable[Entry]) -> bool:
             beside.chmod(path.stat().st_mode)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         reason = f"cannot write the baseline {path}: {error.strerror or error}"
         raise UsageError(reason, remedy="name another one with --baseline PATH") from error
+    finally:
+        if os.path.lexists(beside):
+            beside.unlink()
     return True
 
 

@@ -51,16 +51,16 @@ class Configured:
     def __init__(self, config: Config, selection: Selection) -> None:
         self._config, self._selection = config, selection
         self._ignores = [
-            (text, Pattern(text, config.root), selectors) for text, selectors in config.per_file_ignores.items()
+            (text, Pattern(text, config.root, place_of(config, text, within="per-file-ignores")), selectors)
+            for text, selectors in config.per_file_ignores.items()
         ]
-        self._overrides = [
-            _Override(
-                entry,
-                next(code for code, name in selection.names.items() if entry.rule.lower() in (code.lower(), name)),
-                None if entry.path is None else Pattern(entry.path, config.root),
-            )
-            for entry in config.overrides
-        ]
+        self._overrides = [self._override(number, entry) for number, entry in enumerate(config.overrides)]
+
+    def _override(self, number: int, entry: OverrideEntry) -> _Override:
+        codes = {label.lower(): code for code, name in self._selection.names.items() for label in (code, name)}
+        where = place_of(self._config, "overrides", index=number)
+        pattern = None if entry.path is None else Pattern(entry.path, self._config.root, where)
+        return _Override(entry, codes[entry.rule.lower()], pattern)
 
     def settle(self, findings: Iterable[Finding], path: str) -> Settled:
         """Split the findings in models of the file `path`. Of several overrides that mean a finding the first holds."""

@@ -201,6 +201,18 @@ def test_settings_that_cannot_be_meant_are_refused(
         check("a.py", **settings)
 
 
+def test_a_pattern_or_a_path_that_cannot_be_meant_is_refused(pretend: Callable[[Answer], None]) -> None:
+    write("a.py")
+    for settings in (
+        {"per_file_ignores": {"a\\": ("GL101",)}},
+        {"overrides": (OverrideEntry(rule="GL101", path="[z-a]", reason="x"),)},
+        {"baseline": "a\0b"},
+    ):
+        with pytest.raises(UsageError, match=r"is no pattern of paths|is no path"):
+            check("a.py", **settings)
+    assert PretendWorker.asked == []
+
+
 def test_a_worker_that_cannot_start_is_an_error_of_the_run(pretend: Callable[[Answer], None]) -> None:
     def refuse(target: Target) -> TargetResult:
         raise GradlintError("torch is broken")

@@ -58,8 +58,14 @@ def test_what_cannot_be_written_is_told_and_leaves_what_was_there(path: Path, tm
     with pytest.raises(UsageError, match="cannot write the baseline"):
         write_baseline(tmp_path / "no" / "such.json", [ONE])
     path.mkdir()
-    with pytest.raises(UsageError, match="cannot write the baseline"):
-        write_baseline(path, [ONE])
+    file = tmp_path / "file"
+    file.touch()
+    for bad in (path, file / "known.json", tmp_path / ("x" * 400)):
+        with pytest.raises(UsageError, match="cannot write the baseline"):
+            write_baseline(bad, [ONE])
+        with pytest.raises(UsageError, match="baseline"):
+            read_baseline(bad)
+    file.unlink()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
