@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
-from gradlint.core.entries import Count, Dtype, InputEntry, Optimizer, Section, TargetEntry
+from gradlint.core.entries import Count, Dtype, InputEntry, Level, Optimizer, OverrideEntry, Section, TargetEntry
 from gradlint.core.errors import UsageError
 from gradlint.core.location import Location
 
 FILE_NAMES = (".gradlint.toml", "gradlint.toml", "pyproject.toml")
 """In order of precedence within one folder."""
 ENVIRONMENT_PREFIX = "GRADLINT_"
+ENVIRONMENT, COMMAND_LINE = "environment", "command line"
+"""Origins of settings that no file says."""
 DEFAULT_TIMEOUT = 60.0
 DEFAULT_MEMORY = 4.0
 
@@ -40,6 +42,11 @@ class Config(Section, frozen=True):
     sequence_length: Count | None = None
     respect_gitignore: bool = True
     jobs: Count = 1
+    baseline: str | None = None
+    """File of known findings, relative to what names it; an empty text is none."""
+    per_file_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    severity: dict[str, Level] = msgspec.field(default_factory=dict)
+    overrides: tuple[OverrideEntry, ...] = ()
     targets: tuple[TargetEntry, ...] = ()
     rules: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     root: str = ""
@@ -49,7 +56,7 @@ class Config(Section, frozen=True):
 
 
 KEYS = tuple(field.encode_name for field in msgspec.structs.fields(Config) if field.name not in ("root", "origins"))
-_STRUCTURED = ("targets", "rules")
+_STRUCTURED = ("per-file-ignores", "severity", "overrides", "targets", "rules")
 
 
 def nearest(names: Iterable[str], wanted: str) -> str:
@@ -96,9 +103,9 @@ def load(
         text, table = read(path)
         reject_unknown(table, str(path), text)
         layers.append((str(path), table, text))
-    layers.append(("environment", _from_environment(environment or {}), ""))
+    layers.append((ENVIRONMENT, _from_environment(environment or {}), ""))
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
-    layers.append(("command line", given, ""))
+    layers.append((COMMAND_LINE, given, ""))
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, table, text in layers:
@@ -165,19 +172,27 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
 def reject_unknown(table: Mapping[str, Any], origin: str, text: str) -> None:
     """Raise UsageError at the first key that is not one of ours."""
     _check_keys(table, KEYS, origin, text)
-    entry_keys = [field.encode_name for field in msgspec.structs.fields(TargetEntry)]
-    targets = table.get("targets", ())
-    for entry in targets if isinstance(targets, list | tuple) else ():
-        if isinstance(entry, dict):
-            _check_keys(entry, entry_keys, origin, text)
-            inputs = entry.get("inputs")
-            for value in inputs if isinstance(inputs, list | tuple) else ():
-                _check_input(value, origin, text)
+    for entry in _tables(table.get("overrides")):
+        _check_keys(entry, _keys(OverrideEntry), origin, text)
+    for entry in _tables(table.get("targets")):
+        _check_keys(entry, _keys(TargetEntry), origin, text)
+        inputs = entry.get("inputs")
+        for value in inputs if isinstance(inputs, list | tuple) else ():
+            _check_input(value, origin, text)
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    """The tables of a list; what is anything else is refused where it is converted."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list | tuple) else []
+
+
+def _keys(section: type[Section]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(section)]
 
 
 def _check_input(value: Any, origin: str, text: str) -> None:
     if isinstance(value, dict):
-        _check_keys(value, [field.encode_name for field in msgspec.structs.fields(InputEntry)], origin, text)
+        _check_keys(value, _keys(InputEntry), origin, text)
         inner = value.get("dict")
         for entry in inner.values() if isinstance(inner, dict) else ():
             _check_input(entry, origin, text)
@@ -185,21 +200,21 @@ def _check_input(value: Any, origin: str, text: str) -> None:
 
 def convert(table: Mapping[str, Any], origin: str, text: str) -> Config:
     """Validate every value; raise UsageError that names the key, what was expected, and where it stands."""
-    lax = origin == "environment"
+    lax = origin == ENVIRONMENT
     try:
         return msgspec.convert(dict(table), Config, strict=not lax)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`")
         name = re.split(r"[.\[]", key)[0]
-        choices = _CHOICES.get(re.split(r"[.\]]", key)[-1])
+        choices = _CHOICES.get(re.split(r"[.\]]", key)[-1] or name)
         if choices is not None:
             message = f"{message}, expected one of {', '.join(choices)}"
         given = f" (given: {table[name]!r})" if name in table and name not in _STRUCTURED else ""
         spoken = f"{ENVIRONMENT_PREFIX}{name.upper().replace('-', '_')}" if lax else key
         raise UsageError(
             f"{spoken}: {message[:1].lower()}{message[1:]}{given}",
-            location=_place(origin, text, name),
+            location=_place(origin, text, name, int("".join(re.findall(r"^[a-z-]+\[(\d+)\]", key)) or 0)),
             remedy=f"`gradlint config` lists the keys; {name} is e.g. {_example(name)}",
         ) from error
 
@@ -214,22 +229,27 @@ def _check_keys(table: Mapping[str, Any], known: Iterable[str], origin: str, tex
             )
 
 
-def _place(origin: str, text: str, key: str) -> Location | None:
-    """Line of `key = …` or `[…key…]` in the file that it came from."""
+def _place(origin: str, text: str, key: str, index: int = 0) -> Location | None:
+    """Line of `key = …` or `[…key…]` in the file that it came from; that of the `index`-th where there are several."""
     if not text:
         return None
     word = re.escape(key)
     pattern = re.compile(rf"\s*\[.*\b{word}\b|(?:.*[^\w-])?{word}[\"']?\s*=")
-    for number, line in enumerate(text.splitlines(), start=1):
-        if pattern.match(line):
-            return Location(origin, number)
-    return Location(origin, 1)
+    found = [number for number, line in enumerate(text.splitlines(), start=1) if pattern.match(line)] or [1]
+    return Location(origin, found[index] if index < len(found) else found[0])
 
 
-def place_of(config: Config, key: str) -> Location | None:
-    """Line of the configuration file at which a key stands, also one below `rules`; None where no file says it."""
-    path = Path(config.origins.get(key) or config.origins.get("rules", ""))
-    return _place(str(path), read(path)[0], key) if path.is_file() else None
+def place_of(config: Config, key: str, *, within: str = "rules", index: int = 0) -> Location | None:
+    """Line of the configuration file at which a key stands; None where no file says it.
+
+    Args:
+        config: the settings in force.
+        key: a key, or one below the table `within`.
+        within: a key that holds a table.
+        index: which of several `[[key]]`.
+    """
+    path = Path(config.origins.get(key) or config.origins.get(within, ""))
+    return _place(str(path), read(path)[0], key, index) if path.is_file() else None
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -258,11 +278,17 @@ def listed(text: str, given_by: str) -> list[str]:
     return parts
 
 
-_CHOICES = {"fail-on": get_args(FailOn), "optimizer": get_args(Optimizer), "dtype": get_args(Dtype)}
+_CHOICES = {
+    "fail-on": get_args(FailOn), "optimizer": get_args(Optimizer), "dtype": get_args(Dtype),
+    "severity": get_args(Level),
+}  # fmt: skip
 _EXAMPLES = {
     "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
     "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
     "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
+    "baseline": '"gradlint-baseline.json"', "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }',
+    "severity": '{ missing-normalization = "info" }',
+    "overrides": '[{ rule = "GL101", model = "Net", reason = "why it is meant" }]',
 }  # fmt: skip
 
 

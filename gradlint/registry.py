@@ -2,19 +2,24 @@
 
 import importlib.metadata
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
 from gradlint.api import API_VERSION, Rule
 from gradlint.config import Config, did_you_mean, place_of
 from gradlint.core.errors import GradlintError, UsageError
+from gradlint.core.finding import Severity
+from gradlint.core.location import Location
+
+Place = Callable[[], Location | None]
 
 GROUP = "gradlint.rules"
 UNANALYSABLE = ("GL001", "unanalysable-model")
 UNUSED_IGNORE = ("GL002", "unused-ignore")
-_OWN = (UNANALYSABLE, UNUSED_IGNORE)
+STALE_BASELINE = ("GL004", "stale-baseline")
+OWN = (UNANALYSABLE, UNUSED_IGNORE, STALE_BASELINE)
 """Findings of the engine itself; a pack only holds their pages."""
 _SPOKEN = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 _EXACT = 1_000
@@ -34,7 +39,7 @@ class Registry:
     @property
     def names(self) -> dict[str, str]:
         """Name of each code, those of the engine's own findings included."""
-        return dict(sorted([*_OWN, *((rule.code, rule.name) for rule in self.rules)]))
+        return dict(sorted([*OWN, *((rule.code, rule.name) for rule in self.rules)]))
 
     def page(self, wanted: str) -> Rule:
         """The rule of that code or name; raises UsageError with "did you mean"."""
@@ -53,6 +58,8 @@ class Selection:
     codes: frozenset[str]
     names: Mapping[str, str]
     """Name of each known code, on or off."""
+    severities: Mapping[str, Severity] = field(default_factory=dict)
+    """What the configuration makes of rules that are on."""
 
 
 @cache
@@ -113,8 +120,8 @@ def select(registry: Registry, config: Config) -> Selection:
     """The rules that a configuration switches on.
 
     Stable rules are on unless `select` says otherwise; preview and pedantic ones only when selected by their whole code
-    or name. Where `select` and `ignore` both match, the longer selector wins, and `ignore` at a tie. GL001 stays on
-    whatever is selected, until it is ignored by name.
+    or name. Where `select` and `ignore` both match, the longer selector wins, and `ignore` at a tie; a severity "off"
+    is one more `ignore`. GL001 stays on whatever is selected, until it is ignored by name.
 
     Raises:
         UsageError: a selector or a `[tool.gradlint.rules.<name>]` that fits no rule, or settings that leave no rule on.
@@ -122,10 +129,13 @@ def select(registry: Registry, config: Config) -> Selection:
     names = registry.names
     _reject_unknown_options(registry, config)
     chosen = [*(config.select or ()), *config.extend_select]
+    severities = _severities(names, config)
+    ignored = [*config.ignore, *(selector for selector, level in config.severity.items() if level == "off")]
     wanted = {code: _specificity(code, names, chosen) for code in names}
-    unwanted = {code: _specificity(code, names, config.ignore) for code in names}
+    unwanted = {code: _specificity(code, names, ignored) for code in names}
     for selector in (*chosen, *config.ignore):
         _reject_unknown_selector(selector, names)
+    _reject_unknown_elsewhere(names, config)
     levels = {rule.code: rule.level for rule in registry.rules}
     codes = set()
     for code in names:
@@ -135,7 +145,27 @@ def select(registry: Registry, config: Config) -> Selection:
         if strength > unwanted[code]:
             codes.add(code)
     _reject_nothing(config, codes)
-    return Selection(tuple(rule for rule in registry.rules if rule.code in codes), frozenset(codes), names)
+    on = tuple(rule for rule in registry.rules if rule.code in codes)
+    return Selection(on, frozenset(codes), names, severities)
+
+
+def is_meant(code: str, names: Mapping[str, str], selectors: Sequence[str]) -> bool:
+    """Whether one of the selectors (codes, prefixes, names) means a code."""
+    return _specificity(code, names, selectors) > 0
+
+
+def _severities(names: Mapping[str, str], config: Config) -> dict[str, Severity]:
+    """Severity of each code that the configuration gives one; the longer selector wins, the severer one at a tie."""
+    found: dict[str, tuple[int, int, Severity]] = {}
+    for selector, level in config.severity.items():
+        if level == "off":
+            continue
+        for code in names:
+            strength = _specificity(code, names, [selector])
+            if strength:
+                severity = Severity(level)
+                found[code] = max(found.get(code, (0, 0, severity)), (strength, severity.rank, severity))
+    return {code: severity for code, (_, _, severity) in found.items()}
 
 
 def _reject_nothing(config: Config, codes: set[str]) -> None:
@@ -160,10 +190,28 @@ def _specificity(code: str, names: Mapping[str, str], selectors: Sequence[str]) 
     return best
 
 
-def _reject_unknown_selector(selector: str, names: Mapping[str, str]) -> None:
+def _reject_unknown_selector(selector: str, names: Mapping[str, str], place: Place = lambda: None) -> None:
     if not any(_specificity(code, names, [selector]) for code in names):
         known = [*names, *names.values()]
-        raise UsageError(f'no rule matches "{selector}"', remedy=did_you_mean(known, selector))
+        raise UsageError(f'no rule matches "{selector}"', location=place(), remedy=did_you_mean(known, selector))
+
+
+def _reject_unknown_elsewhere(names: Mapping[str, str], config: Config) -> None:
+    """Raise UsageError for a selector of `per-file-ignores`, `severity` or `overrides` that fits no rule."""
+    for pattern, selectors in config.per_file_ignores.items():
+        place = partial(place_of, config, pattern, within="per-file-ignores")
+        if not pattern.strip("!/ ") or not selectors:
+            reason = f'per-file-ignores: "{pattern}" names no {"rule" if pattern.strip("!/ ") else "file"}'
+            raise UsageError(reason, location=place(), remedy='write "legacy/*.py" = ["GL401"]')
+        for selector in selectors:
+            _reject_unknown_selector(selector, names, place)
+    for selector in config.severity:
+        _reject_unknown_selector(selector, names, partial(place_of, config, selector, within="severity"))
+    for index, entry in enumerate(config.overrides):
+        if entry.rule.lower() not in {label.lower() for pair in names.items() for label in pair}:
+            reason = f'overrides: "{entry.rule}" is no rule: an override takes a whole code or a name'
+            remedy = did_you_mean([*names, *names.values()], entry.rule)
+            raise UsageError(reason, location=place_of(config, "overrides", index=index), remedy=remedy)
 
 
 def _reject_unknown_options(registry: Registry, config: Config) -> None:

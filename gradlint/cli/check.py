@@ -26,6 +26,7 @@ from gradlint.report.style import remember
 @click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
+@options.baseline
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
 @click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print.")

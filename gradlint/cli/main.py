@@ -13,6 +13,7 @@ from gradlint.core.errors import GradlintError
 from gradlint.gate.decision import ExitCode
 
 _COMMANDS = {
+    "baseline": "Keep a file of known findings, so that only new ones count.",
     "check": "Predict where the gradients of models will starve or explode.",
     "config": "Show the settings in force and where each came from.",
     "flow": "Show the predicted flow of one model, per layer and per time step.",

@@ -43,6 +43,12 @@ def settings(command: Command) -> Command:
     return command
 
 
+def baseline(command: Command) -> Command:
+    """`--baseline`."""
+    text = "Known findings: only others count (default: the key `baseline`)."
+    return click.option("--baseline", metavar="PATH", help=text)(command)
+
+
 def output(command: Command) -> Command:
     """`--color`, `-o`."""
     for decorator in (
@@ -66,7 +72,7 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
         key = name.replace("_", "-")
         if key in _SETTINGS and value:
             overrides[key] = listed(",".join(value), f"--{key}")
-        elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs") and value is not None) or (
+        elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline") and value is not None) or (
             key == "probe" and value
         ):
             overrides[key] = value

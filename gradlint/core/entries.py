@@ -7,6 +7,8 @@ import msgspec
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Optimizer = Literal["sgd", "adam"]
+Level = Literal["error", "warning", "info", "off"]
+"""What a rule, or one finding, counts as; "off" does not count at all."""
 Dtype = Literal[
     "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64",
     "complex128", "literal",
@@ -49,3 +51,24 @@ class TargetEntry(Section, frozen=True):
     optimizer: Optimizer | None = None
     batch: Count | None = None
     sequence_length: Count | None = None
+
+
+class OverrideEntry(Section, frozen=True):
+    """One `[[tool.gradlint.overrides]]`: what becomes of findings that have no line of their own for a comment."""
+
+    rule: str
+    """A whole code or a name, as in a comment."""
+    reason: str
+    path: str | None = None
+    """Pattern as in `.gitignore`, relative to the configuration file."""
+    model: str | None = None
+    module: str | None = None
+    """Both may hold `*` and `?`; a module is named by its dotted path, the model itself by an empty text."""
+    severity: Level = "off"
+
+    def __post_init__(self) -> None:
+        """Refuse what means every finding of a rule, or says no reason; msgspec adds where it stands."""
+        if not self.reason.strip():
+            raise ValueError("the reason is empty: say why it is meant")
+        if self.path is None and self.model is None and self.module is None:
+            raise ValueError("name a path, a model or a module; `severity` and `ignore` speak for a whole rule")

@@ -1,6 +1,7 @@
 """The result of a run, as every output format reads it."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from gradlint.core.finding import Finding, Severity, Verdict
@@ -54,12 +55,28 @@ class Skipped:
     """Where it stopped: "read", "parse", "import", "build", "feed", "trace" …"""
 
 
+class SilencedBy(StrEnum):
+    """What keeps a finding from being counted."""
+
+    COMMENT = "comment"
+    PER_FILE_IGNORES = "per-file-ignores"
+    OVERRIDE = "override"
+    BASELINE = "baseline"
+
+    @property
+    def words(self) -> str:
+        """For people: "silenced by a comment", "in the baseline"."""
+        by = {"comment": "a comment", "override": "an override"}.get(self.value, self.value)
+        return "in the baseline" if self is SilencedBy.BASELINE else f"silenced by {by}"
+
+
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A finding that the user's own comment silenced: kept, never counted."""
+    """A finding that the user's own comment, configuration or baseline silenced: kept, never counted."""
 
     finding: Finding
     reason: str = ""
+    by: SilencedBy = SilencedBy.COMMENT
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,11 @@ class Report:
     def standing(self) -> tuple[Finding, ...]:
         """The findings that no probe has refuted: those that count."""
         return tuple(finding for finding in self.findings if finding.verdict is not Verdict.REFUTED)
+
+    @property
+    def baselined(self) -> tuple[Suppressed, ...]:
+        """What was known before: findings that the baseline holds."""
+        return tuple(item for item in self.suppressed if item.by is SilencedBy.BASELINE)
 
     @property
     def unanalysed(self) -> tuple[Skipped, ...]:

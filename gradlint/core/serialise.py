@@ -7,7 +7,7 @@ import msgspec
 
 from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
 from gradlint.core.location import Site
-from gradlint.core.report import ModelSummary, Report, Skipped
+from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped
 from gradlint.core.text import tamed
 
 SCHEMA: Literal["gradlint/1"] = "gradlint/1"
@@ -18,13 +18,14 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SummaryDocument(_Document, frozen=True):
-    """Counts. Refuted and suppressed findings are in no other count than their own."""
+    """Counts. Refuted, suppressed and baselined findings are in no other count than their own."""
 
     errors: int
     warnings: int
     infos: int
     refuted: int
     suppressed: int
+    baselined: int
     files: int
     models: int
     unanalysed: int
@@ -85,6 +86,14 @@ class FindingDocument(_Document, frozen=True):
     consequences: list[str]
 
 
+class SuppressedDocument(_Document, frozen=True):
+    """A finding that is kept but not counted, what silences it, and the reason that was given."""
+
+    by: SilencedBy
+    reason: str
+    finding: FindingDocument
+
+
 class SkippedDocument(_Document, frozen=True):
     """Something that was not analysed, why, and the one line that would help."""
 
@@ -102,6 +111,7 @@ class ReportDocument(_Document, frozen=True):
     summary: SummaryDocument
     models: list[ModelDocument]
     findings: list[FindingDocument]
+    suppressed: list[SuppressedDocument]
     skipped: list[SkippedDocument]
 
 
@@ -115,6 +125,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
         summary=_summary(report),
         models=[_model(model) for model in report.models],
         findings=[_finding(finding) for finding in report.findings],
+        suppressed=[SuppressedDocument(item.by, item.reason, _finding(item.finding)) for item in report.suppressed],
         skipped=[_skipped(item) for item in report.skipped],
     )
     plain: dict[str, Any] = tamed(msgspec.to_builtins(document))
@@ -148,7 +159,8 @@ def _summary(report: Report) -> SummaryDocument:
         warnings=report.count(Severity.WARNING),
         infos=report.count(Severity.INFO),
         refuted=len(report.findings) - len(report.standing),
-        suppressed=len(report.suppressed),
+        suppressed=len(report.suppressed) - len(report.baselined),
+        baselined=len(report.baselined),
         files=report.files,
         models=len(report.models),
         unanalysed=len(report.unanalysed),

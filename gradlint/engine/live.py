@@ -20,6 +20,7 @@ from gradlint.core.tangents import Tangents
 from gradlint.core.target import Target
 from gradlint.engine.alone import alone
 from gradlint.engine.given import fed_with
+from gradlint.gate.configured import graded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,9 +51,14 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
     from gradlint.worker.unanalysable import unanalysable
 
     config = from_options(**options)
+    for key in ("baseline", "per_file_ignores", "overrides"):
+        if getattr(config, key):
+            raise UsageError(
+                f"{key}: check_model looks at no file", remedy="leave it out; `select` and `severity` hold"
+            )
     selection = registry.select(registry.load(), config)
     codes = tuple(rule.code for rule in selection.rules)
-    settings = Settings(codes, dict(config.rules), config.probe, int(config.memory * 2**30))
+    settings = Settings(codes, dict(config.rules), config.probe, dict(selection.severities), int(config.memory * 2**30))
     target = _target(model, config)
     try:
         with stage("build", target, _quiet):
@@ -62,7 +68,7 @@ def check_model(model: "nn.Module", example_inputs: Any = None, **options: Any) 
         result = analysis.findings_of(examined, settings, on_stage=_quiet)
     except AnalysisError as error:
         result = unanalysable(error, target, fatal=isinstance(error, InternalError))
-    findings = tuple(finding for finding in result.findings if finding.code in selection.codes)
+    findings = tuple(graded(finding, selection) for finding in result.findings if finding.code in selection.codes)
     models = (result.summary,) if result.summary is not None else ()
     return Report(findings=findings, models=models, skipped=result.skipped, files=0)
 

@@ -3,24 +3,25 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
 from gradlint import registry
-from gradlint.config import Config, load
+from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load, place_of
 from gradlint.core.errors import AnalysisError, UsageError
-from gradlint.core.finding import Finding
 from gradlint.core.location import Location
-from gradlint.core.report import ModelSummary, Report, Skipped, Suppressed
+from gradlint.core.report import Report
 from gradlint.core.table import FlowTable
 from gradlint.core.target import Target
 from gradlint.engine.collect import Job, collect
+from gradlint.engine.gating import FileResult, Gathered, gate_file, text_of, with_baseline
 from gradlint.engine.reading import Reading, configured_targets, read
 from gradlint.engine.shown import Shown
-from gradlint.gate import suppressions
-from gradlint.registry import UNANALYSABLE, Selection
+from gradlint.gate.baseline import read_baseline
+from gradlint.gate.configured import Configured
+from gradlint.registry import Selection
 from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult, unprobed
 from gradlint.worker.portable import portable
 from gradlint.worker.process import Worker
@@ -39,14 +40,6 @@ class Progress(Protocol):
         """The next file is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class _FileResult:
-    findings: tuple[Finding, ...] = ()
-    models: tuple[ModelSummary, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    suppressed: tuple[Suppressed, ...] = ()
-
-
 def check(
     paths: Sequence[str | Path],
     config: Config | None = None,
@@ -63,27 +56,45 @@ def check(
         stdin: name and content of what the path `-` stands for.
 
     Raises:
-        UsageError: a selector, a rule's name or a target in the settings that cannot be meant.
+        UsageError: a selector, a rule's name, a target or a baseline in the settings that cannot be meant.
         GradlintError: no rule pack, or the process that runs user code cannot start.
     """
     began = time.monotonic()
-    names = [str(path) for path in paths]
-    config = config if config is not None else load(base_folder(names))
+    config = config if config is not None else load(base_folder([str(path) for path in paths]))
+    place = baseline_of(config)
+    baseline = read_baseline(place) if place is not None else None
+    gathered = gather(paths, config, progress=progress, stdin=stdin)
+    report = gathered.report(time.monotonic() - began)
+    if baseline is not None:
+        report = with_baseline(report, gathered, baseline)
+    return Shown(gathered.jobs).report(report)
+
+
+def gather(
+    paths: Sequence[str | Path],
+    config: Config,
+    *,
+    progress: Progress | None = None,
+    stdin: tuple[str, str | bytes] | None = None,
+) -> Gathered:
+    """Look at everything as `check` does, but leave the baseline out of it."""
+    names = tuple(str(path) for path in paths)
     selection = registry.select(registry.load(), config)
     configured_targets(config)
     jobs, missing = collect(names, config, stdin=stdin)
     if progress is not None:
         progress.begin(len(jobs))
-    results = list(_all(jobs, config, selection, progress))
-    report = Report(
-        findings=tuple(finding for result in results for finding in result.findings),
-        models=tuple(model for result in results for model in result.models),
-        skipped=missing + tuple(item for result in results for item in result.skipped),
-        suppressed=tuple(item for result in results for item in result.suppressed),
-        files=len(jobs),
-        seconds=time.monotonic() - began,
-    )
-    return Shown(jobs).report(report)
+    return Gathered(names, jobs, missing, tuple(_all(jobs, config, selection, progress)), config, selection)
+
+
+def baseline_of(config: Config) -> Path | None:
+    """The file of known findings, or None: relative to the configuration file that names it, else to where we are."""
+    if not config.baseline:
+        return None
+    if "\0" in config.baseline:
+        raise UsageError(f"baseline: {config.baseline!r} is no path", location=place_of(config, "baseline"))
+    is_in_file = config.origins.get("baseline", COMMAND_LINE) not in (COMMAND_LINE, ENVIRONMENT)
+    return Path(config.root, config.baseline) if is_in_file else Path(config.baseline)
 
 
 def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
@@ -137,19 +148,20 @@ def base_folder(paths: Sequence[str]) -> Path:
     return common
 
 
-def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Progress | None) -> Iterator[_FileResult]:
+def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Progress | None) -> Iterator[FileResult]:
     """Results in the order of the files; several workers serve at once where `jobs` says so."""
     settings = _settings(config, selection)
+    configured = Configured(config, selection)
     count = max(1, min(config.jobs, len(jobs)))
     workers: SimpleQueue[Worker] = SimpleQueue()
     all_workers = [_worker(config) for _ in range(count)]
     for worker in all_workers:
         workers.put(worker)
 
-    def one(job: Job) -> _FileResult:
+    def one(job: Job) -> FileResult:
         worker = workers.get()
         try:
-            return _file(job, config, selection, settings, worker)
+            return _file(job, config, selection, configured, settings, worker)
         finally:
             worker.tidy()
             workers.put(worker)
@@ -165,7 +177,7 @@ def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Pr
             worker.close()
 
 
-def _told(results: Iterator[_FileResult], jobs: Sequence[Job], progress: Progress | None) -> Iterator[_FileResult]:
+def _told(results: Iterator[FileResult], jobs: Sequence[Job], progress: Progress | None) -> Iterator[FileResult]:
     for result, job in zip(results, jobs, strict=True):
         if progress is not None:
             progress.file(job.shown)
@@ -181,22 +193,25 @@ def _settings(config: Config, selection: Selection | None) -> Settings:
         codes=tuple(rule.code for rule in selection.rules) if selection is not None else (),
         options={name: dict(options) for name, options in config.rules.items()},
         probe=config.probe,
+        severities=dict(selection.severities) if selection is not None else {},
         memory=int(config.memory * GIBIBYTE),
     )
 
 
-def _file(job: Job, config: Config, selection: Selection, settings: Settings, worker: Worker) -> _FileResult:
+def _file(
+    job: Job, config: Config, selection: Selection, configured: Configured, settings: Settings, worker: Worker
+) -> FileResult:
     """Everything about one file; an error in one model keeps no other from being checked."""
     try:
         reading = read(job, config)
     except AnalysisError as error:
-        nameless = Target(path=job.path, name="", line=1)
-        return _gated(job, Reading("", (), is_whole=False), [unanalysable(error, nameless)], selection)
+        result = unanalysable(error, Target(path=job.path, name="", line=1))
+        return gate_file(job, Reading(text_of(job), (), is_whole=False), [result], selection, configured)
     asked = set(job.names) | {target.name for target in configured_targets(config) if target.path == job.path}
     results = {target.name: _target(target, reading.source, settings, worker) for target in reading.targets}
     inside = {name for result in results.values() for name in result.contains}
     kept = [result for name, result in results.items() if name in asked or name not in inside]
-    return _gated(job, reading, kept, selection)
+    return gate_file(job, reading, kept, selection, configured)
 
 
 def _target(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
@@ -220,37 +235,3 @@ def _asked(target: Target, source: str, settings: Settings, worker: Worker) -> T
     answer = worker.ask(Analyse(portable(target), source, settings))
     assert isinstance(answer, Result)
     return answer.result
-
-
-def _gated(job: Job, reading: Reading, results: Sequence[TargetResult], selection: Selection) -> _FileResult:
-    """Drop what is switched off, apply the file's comments, sort by place."""
-    findings = [finding for result in results for finding in result.findings if finding.code in selection.codes]
-    models = tuple(result.summary for result in results if result.summary is not None)
-    skipped = reading.skipped + tuple(item for result in results for item in result.skipped)
-    is_complete = reading.is_whole and not any(item.is_model for item in skipped)
-    gated = suppressions.apply(
-        findings,
-        job.path,
-        lambda path: reading.source if path == job.path else _text(path),
-        names=selection.names,
-        judged=selection.codes if is_complete else frozenset(),
-        class_sites={model.name: Location(model.path, model.line) for model in models},
-    )
-    forgiven = {item.finding.model for item in gated.suppressed if item.finding.code == UNANALYSABLE[0]}
-    kept = tuple(item for item in skipped if not (item.is_model and item.name in forgiven and not item.fatal))
-    return _FileResult(tuple(sorted(gated.findings, key=_order)), models, kept, gated.suppressed)
-
-
-def _order(finding: Finding) -> tuple[str, int, int, str, str]:
-    place = finding.location
-    return (place.path, place.line, place.column, finding.code, finding.message)
-
-
-def _text(path: str) -> str:
-    """Text of another file that a finding points into, for its comments; unreadable ones have none."""
-    from gradlint.engine.reading import read_source
-
-    try:
-        return read_source(Job(path, path))
-    except AnalysisError:
-        return ""

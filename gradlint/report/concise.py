@@ -27,5 +27,6 @@ def concise(report: Report, style: Style | None = None) -> str:
             name = f"{item.name}: " if item.name else ""
             lines.append(plain(f"{place}: {label}: {name}{item.reason}{remedy}"))
     if not style.quiet:
+        lines += [plain(f"note: {note}") for note in report.notes]
         lines.append(summary_line(report))
     return "".join(f"{line}\n" for line in lines)

@@ -157,7 +157,7 @@ def _is_news(item: Skipped, news: Collection[Skipped], report: Report) -> bool:
 
 
 def _hints(report: Report) -> Iterator[str]:
-    standing = [finding for finding in report.standing if finding.code not in ("GL001", "GL002", "GL003")]
+    standing = [finding for finding in report.standing if finding.code not in ("GL001", "GL002", "GL003", "GL004")]
     if not standing:
         return
     if not any(model.probed for model in report.models):

@@ -1,11 +1,11 @@
-"""The published JSON in lines: one object per finding, model and omission, the summary last."""
+"""The published JSON in lines: one object per finding, silenced finding, model and omission, then the summary."""
 
 import msgspec
 
 from gradlint.core.report import Report
 from gradlint.report.style import Style
 
-_KINDS = {"findings": "finding", "models": "model", "skipped": "skipped"}
+_KINDS = {"findings": "finding", "models": "model", "suppressed": "suppressed", "skipped": "skipped"}
 
 
 def json_lines(report: Report, style: Style | None = None) -> str:

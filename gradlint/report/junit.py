@@ -68,7 +68,7 @@ def _suites(report: Report, style: Style) -> _Suites:
     for silenced in report.suppressed:
         reason = f" ({silenced.reason})" if silenced.reason else ""
         case = _case(suites, _home(silenced.finding, suites), silenced.finding.model)
-        case.remarks.append(f"silenced{reason}: {_headline(silenced.finding)}")
+        case.remarks.append(f"{silenced.by.words}{reason}: {_headline(silenced.finding)}")
     return suites
 
 

@@ -90,7 +90,7 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     for note in report.notes:
         yield f"\n**Note:** {prose(note)}\n"
     if report.suppressed:
-        yield f"\n**{count(len(report.suppressed), 'finding')} silenced by comments**\n\n"
+        yield f"\n**{count(len(report.suppressed), 'finding')} silenced or known**\n\n"
     yield from map(_silenced, report.suppressed)
 
 
@@ -105,5 +105,5 @@ def _omission(item: Skipped, remedy: str) -> str:
 
 
 def _silenced(item: Suppressed) -> str:
-    reason = f" ({prose(item.reason)})" if item.reason else ""
+    reason = f" ({prose(f'{item.by.words}: {item.reason}' if item.reason else item.by.words)})"
     return f"- {_where(item.finding)} {_rule(item.finding)}: {prose(sentence(item.finding))}{reason}\n"

@@ -9,7 +9,7 @@ from gradlint import __version__, registry
 from gradlint.api import Rule
 from gradlint.core.finding import Finding, Severity, Verdict
 from gradlint.core.location import Site
-from gradlint.core.report import ModelSummary, Report, Skipped
+from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped, Suppressed
 from gradlint.core.serialise import finding_to_dict
 from gradlint.core.text import tame, tamed
 from gradlint.gate.decision import ExitCode, exit_code
@@ -40,7 +40,7 @@ def sarif(report: Report, style: Style | None = None, rules: Sequence[Rule] | No
     style = style or Style()
     findings = [*report.findings, *(item.finding for item in report.suppressed)]
     reasons = [_refuted(finding) for finding in report.findings]
-    reasons += [_silenced(item.reason) for item in report.suppressed]
+    reasons += [_silenced(item) for item in report.suppressed]
     descriptors = _descriptors(_loaded() if rules is None else rules, findings)
     index = {entry["id"]: number for number, entry in enumerate(descriptors)}
     results = []
@@ -147,9 +147,12 @@ def _location(site: Site, style: Style) -> dict[str, Any]:
     return without_empty({"physicalLocation": physical, "logicalLocations": logical, "message": message})
 
 
-def _silenced(reason: str) -> list[dict[str, Any]]:
-    justification = {"justification": plain(reason)} if reason else {}
-    return [{"kind": "inSource", "status": "accepted", **justification}]
+def _silenced(item: Suppressed) -> list[dict[str, Any]]:
+    """By a comment in the source, or by something outside of it, which is named."""
+    if item.by is SilencedBy.COMMENT:
+        return [without_empty({"kind": "inSource", "status": "accepted", "justification": plain(item.reason)})]
+    reason = f"{item.by.words}: {plain(item.reason)}" if item.reason else item.by.words
+    return [{"kind": "external", "status": "accepted", "justification": reason}]
 
 
 def _refuted(finding: Finding) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 import io
 import linecache
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradlint.core.finding import Finding, Severity
-from gradlint.core.report import Report, Skipped
+from gradlint.core.report import Report, SilencedBy, Skipped
 from gradlint.core.text import tame
 from gradlint.registry import UNANALYSABLE
 
@@ -93,6 +94,8 @@ def summary_line(report: Report) -> str:
     models, files = count(len(report.models) + failed, "model"), count(report.files, "file")
     if parts:
         text = f"Found {', '.join(parts)} in {models} ({files})."
+    elif report.models and report.baselined:
+        text = f"Nothing new in {models} ({files})."
     elif report.models:
         is_whole = not report.unanalysed and not any(model.gap for model in report.models)
         text = f"All clear: {models} checked." if is_whole else f"Nothing found in {models} ({files})."
@@ -104,5 +107,9 @@ def summary_line(report: Report) -> str:
     refuted = len(report.findings) - len(report.standing)
     extra = [f"{refuted} refuted by the probe"] if refuted else []
     extra += [f"{partly} only partly analysed"] if partly else []
-    extra += [f"{len(report.suppressed)} silenced by comments"] if report.suppressed else []
+    by = Counter(item.by for item in report.suppressed)
+    extra += [f"{by[SilencedBy.COMMENT]} silenced by comments"] if by[SilencedBy.COMMENT] else []
+    configured = by[SilencedBy.PER_FILE_IGNORES] + by[SilencedBy.OVERRIDE]
+    extra += [f"{configured} silenced by the configuration"] if configured else []
+    extra += [f"{len(report.baselined)} in the baseline"] if report.baselined else []
     return f"{text} ({', '.join(extra)})" if extra else text

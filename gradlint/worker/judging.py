@@ -65,9 +65,7 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
     if PARTLY_ANALYSED[0] in settings.codes:
         doubts = doubts_on(examined.target, examined.built, examined.fed)
         found += [replace(finding, model=examined.target.name) for finding in findings_on(doubts)]
-    if examined.built.is_guessed:
-        found = [replace(finding, confidence=_LOWER[finding.confidence]) for finding in found]
-    findings = merge(tuple(found))
+    findings = merge([_graded(finding, settings, is_guessed=examined.built.is_guessed) for finding in found])
     probed = ""
     if settings.probe:
         try:
@@ -85,6 +83,15 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
 def _run(rule: Rule, context: Context, settings: Settings) -> list[Finding]:
     context.enter(rule.name, settings.options.get(rule.name, {}))
     return [replace(finding, model=finding.model or context.target.name) for finding in rule.check(context)]
+
+
+def _graded(finding: Finding, settings: Settings, *, is_guessed: bool) -> Finding:
+    """As severe as the configuration has it, and as certain as the model is the user's own."""
+    return replace(
+        finding,
+        severity=settings.severities.get(finding.code, finding.severity),
+        confidence=_LOWER[finding.confidence] if is_guessed else finding.confidence,
+    )
 
 
 def _failure(rule: Rule, error: Exception) -> AnalysisError:

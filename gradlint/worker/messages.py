@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gradlint.core.finding import Finding
+from gradlint.core.finding import Finding, Severity
 from gradlint.core.report import ModelSummary, Skipped
 from gradlint.core.table import FlowTable
 from gradlint.core.target import Target
@@ -25,6 +25,8 @@ class Settings:
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Rule options by rule name."""
     probe: bool = False
+    severities: dict[str, Severity] = field(default_factory=dict)
+    """What the configuration makes of rules, by code; a cause is still as severe as the worst that follows from it."""
     memory: int = 4 * 2**30
     """Bytes that one model may take."""
 

@@ -17,6 +17,7 @@ from gradlint_rules.shared_instance import SharedInstance
 from gradlint_rules.sigmoid_before_bce_logits import SigmoidBeforeBCELogits
 from gradlint_rules.signal_collapse import SignalCollapse
 from gradlint_rules.softmax_before_cross_entropy import SoftmaxBeforeCrossEntropy
+from gradlint_rules.stale_baseline import StaleBaseline
 from gradlint_rules.unanalysable_model import UnanalysableModel
 from gradlint_rules.unreachable_parameter import UnreachableParameter
 from gradlint_rules.unregistered_module import UnregisteredModule
@@ -28,6 +29,7 @@ RULES: tuple[type[Rule], ...] = (
     UnanalysableModel,
     UnusedIgnore,
     PartlyAnalysed,
+    StaleBaseline,
     SaturatingStack,
     VanishingGradient,
     MissingSkipConnection,

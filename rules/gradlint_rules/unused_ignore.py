@@ -6,18 +6,19 @@ from gradlint.api import Finding, Rule, RuleContext
 
 
 class UnusedIgnore(Rule):
-    """A comment `# gradlint: ignore[…]` silences nothing, names no rule, or names a rule that does not exist.
+    """A comment `# gradlint: ignore[…]`, or an override, silences nothing, or names a rule that does not exist.
 
     ## What it does
     The engine reports this itself once all models of a file have been checked: a comment that no finding needed, a
     blanket `# gradlint: ignore`, a code or name that is no rule's, a verb that is not understood. Comments for rules
-    that did not run, and those of files in which a model could not be analysed, are left alone.
+    that did not run, and those of files in which a model could not be analysed, are left alone. So are the entries of
+    `[[tool.gradlint.overrides]]`: one is reported that fits no finding, once every file that it means was checked.
 
     ## Why is this bad?
     A comment that outlives its reason hides the next defect on that line, and a misspelt one gives false comfort.
 
     ## Known limits
-    A comment for a rule that is off is not checked.
+    A comment or an override for a rule that is off is not checked, nor is `per-file-ignores`.
 
     ## Example
     ```python
@@ -36,7 +37,7 @@ class UnusedIgnore(Rule):
 
     code = "GL002"
     name = "unused-ignore"
-    summary = "A comment that silences nothing"
+    summary = "A comment or an override that silences nothing"
 
     def check(self, ctx: RuleContext) -> Iterable[Finding]:
         """Nothing: the engine matches comments with findings."""

@@ -51,6 +51,35 @@ def test_comments_silence_and_idle_ones_are_told(run: Run, model: Path) -> None:
     assert document["summary"]["suppressed"] == 1
 
 
+def test_severities_ignores_and_overrides_of_the_configuration(run: Run, model: Path) -> None:
+    (model.parent / "gradlint.toml").write_text(
+        'extend-select = ["TST101"]\n'
+        "[severity]\n"
+        'sure-thing = "info"\n'
+        "[per-file-ignores]\n"
+        '"legacy/*.py" = ["TST1"]\n'
+        "[[overrides]]\n"
+        'rule = "TST101"\n'
+        'model = "Other"\n'
+        'reason = "it is meant"\n'
+    )
+    for name in ("legacy/old.py", "other.py"):
+        (model.parent / name).parent.mkdir(exist_ok=True)
+        (model.parent / name).write_text(model.read_text().replace("Net", Path(name).stem.title()))
+    done = run("check", "--output-format", "json", cwd=model.parent)
+    document = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [(f["code"], f["severity"], f["path"]) for f in document["findings"]] == [("TST101", "info", "model.py")]
+    assert [(item["by"], item["reason"]) for item in document["suppressed"]] == [
+        ("override", "it is meant"),
+        ("per-file-ignores", '"legacy/*.py"'),
+    ]
+    (model.parent / "other.py").unlink()
+    done = run("check", "--output-format", "concise", cwd=model.parent)
+    assert done.returncode == 1
+    assert 'gradlint.toml:6:1: warning[GL002] unused-ignore the override of TST101 (model "Other")' in done.stdout
+
+
 def test_standard_input_with_settings_of_the_environment(run: Run, model: Path) -> None:
     text = model.read_text()
     model.unlink()

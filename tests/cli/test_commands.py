@@ -49,6 +49,18 @@ def test_settings_with_their_origin(run: Run, tmp_path: Path) -> None:
     assert tomli.loads(done.stdout)["timeout"] == 7.0
 
 
+def test_tables_of_settings_are_shown_as_toml(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "gradlint.toml").write_text(
+        'baseline = "known.json"\n[per-file-ignores]\n"legacy/*.py" = ["GL4"]\n[severity]\nGL401 = "off"\n'
+        '[[overrides]]\nrule = "GL101"\nmodule = "body.*"\nreason = "it is meant"\n'
+    )
+    settings = tomli.loads(run("config", cwd=tmp_path, GRADLINT_BASELINE="other.json").stdout)
+    assert settings["baseline"] == "other.json"
+    assert settings["per-file-ignores"] == {"legacy/*.py": ["GL4"]}
+    assert settings["severity"] == {"GL401": "off"}
+    assert settings["overrides"] == [{"rule": "GL101", "reason": "it is meant", "module": "body.*", "severity": "off"}]
+
+
 def test_every_setting_can_be_given_as_key_and_value(run: Run, tmp_path: Path) -> None:
     given = ["timeout = 5", "memory=2", 'optimizer = "adam"', "jobs = 3", "probe = true"]
     arguments = [part for setting in given for part in ("--config", setting)]

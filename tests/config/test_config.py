@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gradlint.config import Config, find, from_options, load
-from gradlint.core.entries import InputEntry
+from gradlint.config import Config, find, from_options, load, place_of
+from gradlint.core.entries import InputEntry, OverrideEntry
 from gradlint.core.errors import UsageError
 
 
@@ -94,6 +94,25 @@ decades = 3.0
             'did you mean "shape"?',
         ),
         ("[[targets]]\nargs = []\n", 1, "missing required field `target`", ""),
+        ('[severity]\nGL101 = "warn"\n', 1, "expected one of error, warning, info, off", "severity is e.g. { missing"),
+        ('per-file-ignores = ["GL101"]\n', 1, "per-file-ignores: expected `object`", '{ "legacy/*.py" = ["GL401"] }'),
+        ('[per-file-ignores]\n"a.py" = "GL101"\n', 1, "expected `array`, got `str`", '{ "legacy/*.py" = ["GL401"] }'),
+        ('[[overrides]]\nrule = "GL101"\npath = "a.py"\n', 1, "missing required field `reason`", "reason ="),
+        ('[[overrides]]\nrule = "GL101"\nmoddel = "A"\nreason = "x"\n', 3, 'unknown key "moddel"', 'mean "model"?'),
+        ('[[overrides]]\nrule = "GL101"\nreason = "x"\n', 1, "name a path, a model or a module", "reason ="),
+        (
+            '[[overrides]]\nrule = "GL101"\nmodel = "A"\nreason = "x"\n[[overrides]]\nrule = "GL101"\nmodel = "A"\n'
+            'reason = " "\n',
+            5,
+            "overrides[1]: the reason is empty",
+            "",
+        ),
+        (
+            "baseline = 3\n",
+            1,
+            "baseline: expected `str | null`, got `int`",
+            'e.g. "gradlint-baseline.json"',
+        ),
     ],
 )
 def test_refusals_name_file_line_and_remedy(tmp_path: Path, text: str, line: int, message: str, remedy: str) -> None:
@@ -105,6 +124,36 @@ def test_refusals_name_file_line_and_remedy(tmp_path: Path, text: str, line: int
     assert caught.value.location is not None
     assert caught.value.location.path == str(path.resolve())
     assert caught.value.location.line == line
+
+
+def test_findings_over_time(tmp_path: Path) -> None:
+    text = """
+baseline = "known.json"
+[per-file-ignores]
+"legacy/*.py" = ["GL401", "GL1"]
+[severity]
+missing-normalization = "info"
+[[overrides]]
+rule = "GL101"
+module = ""
+reason = "logic gates"
+"""
+    write(tmp_path, "gradlint.toml", text)
+    config = load(tmp_path)
+    assert config.baseline == "known.json"
+    assert config.per_file_ignores == {"legacy/*.py": ("GL401", "GL1")}
+    assert config.severity == {"missing-normalization": "info"}
+    assert config.overrides == (OverrideEntry(rule="GL101", module="", reason="logic gates"),)
+    assert load(tmp_path, environment={"GRADLINT_BASELINE": ""}).baseline == ""
+
+
+@pytest.mark.parametrize(("key", "index", "line"), [("overrides", 0, 3), ("overrides", 1, 7), ("a/*.py", 0, 2)])
+def test_places_of_what_stands_below_a_key(tmp_path: Path, key: str, index: int, line: int) -> None:
+    entry = '[[overrides]]\nrule = "GL101"\nmodel = "A"\nreason = "x"\n'
+    write(tmp_path, "gradlint.toml", f'[per-file-ignores]\n"a/*.py" = ["GL1"]\n{entry}{entry}')
+    place = place_of(load(tmp_path), key, within="per-file-ignores", index=index)
+    assert place is not None
+    assert place.line == line
 
 
 def test_inputs_that_are_a_dictionary(tmp_path: Path) -> None:

@@ -49,17 +49,17 @@ def test_rules_are_ordered_by_code_whatever_the_order_of_the_packs(rules: Regist
 
 
 def test_stable_rules_are_on_and_preview_ones_off(rules: Registry) -> None:
-    assert codes(rules) == {"GL001", "GL002", "GL101", "GL102", "GL201"}
+    assert codes(rules) == {"GL001", "GL002", "GL004", "GL101", "GL102", "GL201"}
 
 
 def test_selection_by_code_prefix_and_name(rules: Registry) -> None:
     assert codes(rules, select=("GL1",)) == {"GL001", "GL101", "GL102"}
     assert codes(rules, select=("saturating-stack", "gl201")) == {"GL001", "GL101", "GL201"}
-    assert codes(rules, extend_select=("GL199",)) == {"GL001", "GL002", "GL101", "GL102", "GL199", "GL201"}
+    assert codes(rules, extend_select=("GL199",)) == {"GL001", "GL002", "GL004", "GL101", "GL102", "GL199", "GL201"}
 
 
 def test_the_longer_selector_wins_and_ignore_at_a_tie(rules: Registry) -> None:
-    assert codes(rules, ignore=("GL1",), extend_select=("GL101",)) == {"GL001", "GL002", "GL101", "GL201"}
+    assert codes(rules, ignore=("GL1",), extend_select=("GL101",)) == {"GL001", "GL002", "GL004", "GL101", "GL201"}
     assert codes(rules, select=("GL101",), ignore=("GL101",)) == {"GL001"}
 
 

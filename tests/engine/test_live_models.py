@@ -14,6 +14,7 @@ from torch import nn
 import gradlint
 from gradlint.api import Edit, EditKind
 from gradlint.core.errors import AnalysisError, UsageError
+from gradlint.core.finding import Severity
 
 
 class Net(nn.Module):
@@ -294,3 +295,23 @@ def test_nn_module_itself_is_left_as_found(inputs: Any) -> None:
 def test_keyword_arguments_have_names(run: Callable[[nn.Module, Any], object], reason: str) -> None:
     with pytest.raises(TypeError, match=reason):
         run(nn.Linear(4, 4), torch.randn(3, 4))
+
+
+def saturated() -> nn.Module:
+    return nn.Sequential(*[layer for _ in range(12) for layer in (nn.Linear(64, 64), nn.Sigmoid())], nn.Linear(64, 4))
+
+
+def test_severities_hold_and_a_cause_is_as_severe_as_what_follows_from_it() -> None:
+    def severity(**given: str) -> Severity:
+        found, *_ = gradlint.check_model(saturated(), torch.randn(8, 64), severity=given).findings
+        assert (found.code, "GL102" in found.consequences) == ("GL101", True)
+        return found.severity
+
+    assert severity(GL1="info") is Severity.INFO
+    assert severity(GL101="info", GL102="error") is Severity.ERROR
+
+
+@pytest.mark.parametrize("option", [{"baseline": "b.json"}, {"per_file_ignores": {"a.py": ["GL1"]}}])
+def test_settings_about_files_are_refused(option: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="check_model looks at no file"):
+        gradlint.check_model(saturated(), torch.randn(8, 64), **option)

@@ -8,12 +8,14 @@ import pytest
 
 from gradlint import engine
 from gradlint.config import Config
+from gradlint.core.entries import OverrideEntry
 from gradlint.core.errors import AnalysisError, GradlintError, UsageError
 from gradlint.core.finding import Claim, Finding, Severity
 from gradlint.core.location import Location, Site
-from gradlint.core.report import ModelSummary, Report
+from gradlint.core.report import ModelSummary, Report, SilencedBy
 from gradlint.core.target import Target
 from gradlint.engine import run
+from gradlint.gate.decision import ExitCode, exit_code
 from gradlint.worker.messages import Analyse, Result, TargetResult
 
 NET = """from torch import nn
@@ -199,6 +201,18 @@ def test_settings_that_cannot_be_meant_are_refused(
         check("a.py", **settings)
 
 
+def test_a_pattern_or_a_path_that_cannot_be_meant_is_refused(pretend: Callable[[Answer], None]) -> None:
+    write("a.py")
+    for settings in (
+        {"per_file_ignores": {"a\\": ("GL101",)}},
+        {"overrides": (OverrideEntry(rule="GL101", path="[z-a]", reason="x"),)},
+        {"baseline": "a\0b"},
+    ):
+        with pytest.raises(UsageError, match=r"is no pattern of paths|is no path"):
+            check("a.py", **settings)
+    assert PretendWorker.asked == []
+
+
 def test_a_worker_that_cannot_start_is_an_error_of_the_run(pretend: Callable[[Answer], None]) -> None:
     def refuse(target: Target) -> TargetResult:
         raise GradlintError("torch is broken")
@@ -217,3 +231,69 @@ def test_the_configuration_is_looked_for_from_what_is_checked(
     Path("project/gradlint.toml").write_text('ignore = ["GL003"]\n')
     assert engine.check(["project/model.py"]).findings == ()
     assert run.base_folder(["project/model.py", str(tmp_path)]) == tmp_path.resolve()
+
+
+def test_a_file_that_does_not_parse_can_ignore_itself(pretend: Callable[[Answer], None]) -> None:
+    write("a.py", "# gradlint: file-ignore[GL001] a template\ndef (\n")
+    report = check("a.py")
+    assert (report.findings, report.skipped) == ((), ())
+    assert [item.reason for item in report.suppressed] == ["a template"]
+
+
+def test_idle_file_ignores_are_told(pretend: Callable[[Answer], None]) -> None:
+    write("a.py", "# gradlint: file-ignore[GL101] was one once\n" + NET)
+    assert [(f.code, f.message, f.location.line) for f in check("a.py").findings] == [
+        ("GL002", "file-ignore[GL101] silences nothing", 1)
+    ]
+
+
+def test_only_a_comment_forgives_that_a_model_was_not_analysed(pretend: Callable[[Answer], None]) -> None:
+    def die(target: Target) -> TargetResult:
+        raise AnalysisError("it died", stage="build")
+
+    pretend(die)
+    write("a.py")
+    entry = OverrideEntry(rule="GL001", path="a.py", reason="needs a GPU")
+    for settings in ({"per_file_ignores": {"*.py": ("GL001",)}}, {"overrides": (entry,)}):
+        report = check("a.py", **settings)
+        assert (report.findings, len(report.unanalysed), exit_code(report)) == ((), 1, ExitCode.ERROR)
+
+
+def test_what_the_configuration_silences_is_kept(pretend: Callable[[Answer], None]) -> None:
+    pretend(faulty)
+    write("legacy/a.py")
+    write("b.py")
+    entry = OverrideEntry(rule="GL003", model="B", reason="a guess will do")
+    report = check(".", per_file_ignores={"legacy/": ("GL003",)}, overrides=(entry,))
+    assert report.findings == ()
+    assert [(item.by, item.reason, item.finding.location.path) for item in report.suppressed] == [
+        (SilencedBy.OVERRIDE, "a guess will do", "b.py"),
+        (SilencedBy.PER_FILE_IGNORES, '"legacy/"', "legacy/a.py"),
+    ]
+
+
+def test_an_idle_override_is_told_where_its_files_were_all_checked(pretend: Callable[[Answer], None]) -> None:
+    write("a.py")
+    write("sub/b.py")
+    entries = [
+        OverrideEntry(rule="GL003", reason="x", **given)  # type: ignore[arg-type]
+        for given in ({"path": "a.py"}, {"path": "sub/"}, {"model": "Gone"}, {"path": "gone.py"})
+    ]
+    Path("gradlint.toml").write_text("# nothing\n")
+
+    def told(*paths: str) -> list[str]:
+        return [f.message.partition("(")[2].partition(")")[0] for f in check(*paths, overrides=tuple(entries)).findings]
+
+    assert told("a.py") == ['path "a.py"', 'path "gone.py"']
+    assert told("sub") == ['path "sub/"', 'path "gone.py"']
+    assert told(".") == ['path "a.py"', 'path "sub/"', 'model "Gone"', 'path "gone.py"']
+    assert told("a.py:A") == ['path "gone.py"']  # not all models of the file
+    pretend(faulty)
+    assert told(".") == ['model "Gone"', 'path "gone.py"']
+
+
+def test_findings_of_the_engine_take_the_severity_of_the_configuration(pretend: Callable[[Answer], None]) -> None:
+    write("a.py", NET + "x = 1  # gradlint: ignore[GL101]\n")
+    write("b.py", "def (\n")
+    report = check(".", severity={"GL002": "info", "unanalysable-model": "error"})
+    assert [(f.code, f.severity) for f in report.findings] == [("GL002", Severity.INFO), ("GL001", Severity.ERROR)]

@@ -108,6 +108,14 @@ def test_an_idle_comment_is_reported() -> None:
     assert gated.findings[0].location.column == 30
 
 
+def test_a_file_ignore_holds_for_all_of_its_file_and_is_told_where_it_is_idle() -> None:
+    text = "# gradlint: file-ignore[GL101] a gallery of bad examples\n" + source()
+    assert len(gate(text, finding("GL101", 4), finding("GL101", 9)).suppressed) == 2
+    assert messages(gate(text)) == [("file-ignore[GL101] silences nothing", 1, "remove the comment")]
+    elsewhere = gate("x = 1\n", finding("GL101", 1, path="o.py"), others={"o.py": text})
+    assert (len(elsewhere.suppressed), elsewhere.findings) == (1, ())
+
+
 def test_blanket_ignores_are_refused() -> None:
     gated = gate(source(forward="# gradlint: ignore"), finding("GL101", 9))
     assert messages(gated) == [

@@ -8,7 +8,7 @@ import pytest
 
 from gradlint.core.finding import Confidence, Finding, Remedy, Severity, Verdict
 from gradlint.core.location import Location, Site
-from gradlint.core.report import ModelSummary, Report, Skipped, Suppressed
+from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped, Suppressed
 from gradlint.report.style import Style
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -103,7 +103,10 @@ def report() -> Report:
             Skipped("empty.py", 1, "", "the file is empty", is_model=False),
             Skipped("gone.py", 0, "", 'there is no file or directory "gone.py"', 'did you mean "one.py"?', fatal=True),
         ),
-        suppressed=(Suppressed(unused, "kept for later"),),
+        suppressed=(
+            Suppressed(unused, "kept for later"),
+            Suppressed(refuted, "moved from old.py", SilencedBy.BASELINE),
+        ),
         files=3,
     )
 

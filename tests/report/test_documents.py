@@ -155,7 +155,8 @@ def test_junit_fails_on_findings_that_count_and_errs_where_nothing_was_analysed(
         ["it is odd", 'there is no file or directory "gone.py"']
     )
     (said,) = [element.text or "" for element in root.iter("system-out")]
-    assert "[refuted]" in said and "info[GL503]" in said and "silenced (kept for later)" in said
+    assert "[refuted]" in said and "info[GL503]" in said and "silenced by a comment (kept for later)" in said
+    assert "in the baseline (moved from old.py): model.py:11:1" in said
 
 
 def test_junit_counts_a_case_once_that_failed_in_two_ways(clean: Report) -> None:

@@ -121,13 +121,13 @@ def test_notes_are_wrapped_and_frames_are_not(report: Report, style: Style) -> N
         (
             {},
             "Found 1 error, 1 warning, 1 note in 2 models (3 files)."
-            " (1 refuted by the probe, 1 only partly analysed, 1 silenced by comments)",
+            " (1 refuted by the probe, 1 only partly analysed, 1 silenced by comments, 1 in the baseline)",
         ),
         ({"models": (WHOLE,), "findings": (), "skipped": (), "suppressed": ()}, "All clear: 1 model checked."),
         ({"models": (WHOLE,), "findings": (), "suppressed": ()}, "Nothing found in 2 models (3 files)."),
         (
             {"models": (replace(WHOLE, flow_not_known="at any layer"),), "findings": (), "skipped": (), "files": 1},
-            "Nothing found in 1 model (1 file). (1 only partly analysed, 1 silenced by comments)",
+            "Nothing new in 1 model (1 file). (1 only partly analysed, 1 silenced by comments, 1 in the baseline)",
         ),
         ({"findings": (), "models": (), "suppressed": ()}, "Nothing was analysed (3 files)."),
         ({"findings": (), "models": (), "skipped": (), "suppressed": ()}, "No model found (3 files)."),

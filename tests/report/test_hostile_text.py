@@ -78,7 +78,7 @@ def test_json_parses_whatever_is_said(name: str, text: str, say: Say) -> None:
 def test_json_lines_parse_one_by_one_whatever_is_said(text: str, say: Say) -> None:
     lines = render("json-lines", say(text), text).splitlines()
     assert [stdlib_json.loads(line)["type"] for line in lines] == (
-        ["finding", "finding", "model", "skipped", "skipped", "skipped", "summary"]
+        ["finding", "finding", "model", "suppressed", "skipped", "skipped", "skipped", "summary"]
     )
 
 

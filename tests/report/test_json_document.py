@@ -18,7 +18,7 @@ def test_to_dict_is_the_printed_document(report: Report) -> None:
 
 def test_shape(report: Report) -> None:
     document = report.to_dict()
-    assert list(document) == ["schema", "summary", "models", "findings", "skipped"]
+    assert list(document) == ["schema", "summary", "models", "findings", "suppressed", "skipped"]
     assert document["schema"] == "gradlint/1"
     assert list(document["models"][0]) == (
         [
@@ -60,6 +60,10 @@ def test_shape(report: Report) -> None:
         "edit": "nn.GELU instead of nn.Sigmoid",
         "predicted": "leaves a loss of 1.9 decades",
     }
+    assert [(item["by"], item["reason"], item["finding"]["code"]) for item in document["suppressed"]] == [
+        ("comment", "kept for later", "GL503"),
+        ("baseline", "moved from old.py", "GL302"),
+    ]
     assert document["findings"][1]["verdict"] == "refuted"
     assert document["summary"] == {
         "errors": 1,
@@ -67,6 +71,7 @@ def test_shape(report: Report) -> None:
         "infos": 1,
         "refuted": 1,
         "suppressed": 1,
+        "baselined": 1,
         "files": 3,
         "models": 1,
         "unanalysed": 2,

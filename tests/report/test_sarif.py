@@ -58,9 +58,11 @@ def test_levels_and_suppressions(report: Report, style: Style) -> None:
         ("GL503", "note", []),
         ("GL001", "warning", []),
         ("GL503", "note", ["inSource"]),
+        ("GL302", "warning", ["external"]),
     ]
     assert results[1]["suppressions"][0]["justification"].startswith("refuted by a real backward pass: within")
     assert results[4]["suppressions"][0]["justification"] == "kept for later"
+    assert results[5]["suppressions"][0]["justification"] == "in the baseline: moved from old.py"
     fingerprints = [result["partialFingerprints"]["gradlint/v1"] for result in results]
     assert len(set(fingerprints)) == len(fingerprints)
 

@@ -13,7 +13,7 @@ from gradlint.api import Rule
 
 INVALID = [(rule, i) for rule in gradlint_rules.RULES for i in range(len(rule.INVALID))]
 VALID = [(rule, i) for rule in gradlint_rules.RULES for i in range(len(rule.VALID))]
-WITHOUT_EXAMPLES = {"GL001", "GL002"}  # reported by the engine: there is no model to run a rule on
+WITHOUT_EXAMPLES = {"GL001", "GL002", "GL004"}  # reported by the engine: there is no model to run a rule on
 
 
 WITHOUT_CLAIM = {"GL003"}  # says how much of the flow is known: nothing that could be measured

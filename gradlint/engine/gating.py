@@ -1,0 +1,155 @@
+"""What a run makes of its findings: comments and configuration file by file, the baseline at the end."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gradlint.config import Config
+from gradlint.core.errors import AnalysisError
+from gradlint.core.finding import Finding
+from gradlint.core.location import Location
+from gradlint.core.report import ModelSummary, Report, Skipped, Suppressed
+from gradlint.engine.collect import Job, collect
+from gradlint.engine.reading import Reading, read_source
+from gradlint.gate import known, suppressions
+from gradlint.gate.baseline import Baseline
+from gradlint.gate.configured import Configured, graded
+from gradlint.gate.fingerprint import Fingerprints
+from gradlint.gate.known import Found, Looked, Matched, Run
+from gradlint.registry import UNANALYSABLE, Selection
+from gradlint.worker.messages import TargetResult
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What came of one file."""
+
+    path: str
+    findings: tuple[Finding, ...] = ()
+    models: tuple[ModelSummary, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    suppressed: tuple[Suppressed, ...] = ()
+    looked: Looked = field(default_factory=Looked)
+    used: frozenset[int] = frozenset()
+    """Numbers of the overrides that were of use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A whole run before its baseline is asked. Paths are absolute."""
+
+    given: tuple[str, ...]
+    """What the user named."""
+    jobs: tuple[Job, ...]
+    missing: tuple[Skipped, ...]
+    results: tuple[FileResult, ...]
+    config: Config
+    selection: Selection
+
+    def report(self, seconds: float = 0.0) -> Report:
+        """All files together, with the overrides that were of no use."""
+        used = {number for result in self.results for number in result.used}
+        idle = Configured(self.config, self.selection).idle(used, self._is_known)
+        return Report(
+            findings=tuple(finding for result in self.results for finding in result.findings) + idle,
+            models=tuple(model for result in self.results for model in result.models),
+            skipped=self.missing + tuple(item for result in self.results for item in result.skipped),
+            suppressed=tuple(item for result in self.results for item in result.suppressed),
+            files=len(self.jobs),
+            seconds=seconds,
+        )
+
+    def matched(self, baseline: Baseline) -> tuple[Matched, Run]:
+        """The run's findings held against a baseline."""
+        texts = {job.path: job for job in self.jobs}
+        prints = Fingerprints(lambda path: text_of(texts.get(path) or Job(path, path)))
+        found = [
+            Found(finding, baseline.shown(result.path), prints.of(finding))
+            for result in self.results
+            for finding in result.findings
+        ]
+        run = self._run(baseline)
+        return known.match(baseline, found, run), run
+
+    def _run(self, baseline: Baseline) -> Run:
+        folders = [Path(name).resolve() for name in self.given if Path(name).is_dir()]
+        findings = [(result.path, finding) for result in self.results for finding in result.findings]
+        findings += [(result.path, item.finding) for result in self.results for item in result.suppressed]
+        return Run(
+            files={baseline.shown(result.path): result.looked for result in self.results},
+            codes=self.selection.codes,
+            names=self.selection.names,
+            is_gone=lambda path: not os.path.exists(baseline.place(path)),  # noqa: PTH110 (a name may be too long for a Path)
+            is_covered=lambda path: any(baseline.place(path).is_relative_to(folder) for folder in folders),
+            explained={
+                (baseline.shown(path), finding.model, code)
+                for path, finding in findings
+                for code in finding.consequences
+            },
+        )
+
+    def _is_known(self, means: Callable[[str], bool]) -> bool:
+        """Whether all files below the configuration's folder that are meant were checked as a whole."""
+        whole = {result.path for result in self.results if result.looked.is_complete}
+        looked_at = {result.path for result in self.results}
+        below, _ = collect([self.config.root or "."], self.config)
+        return all(path in whole for path in looked_at | {job.path for job in below} if means(path))
+
+
+def with_baseline(report: Report, gathered: Gathered, baseline: Baseline) -> Report:
+    """The report without what the baseline knows, and with what it should know no more."""
+    matched, run = gathered.matched(baseline)
+    silenced = {id(item.finding) for item, _ in matched.known}
+    stale = tuple(graded(finding, gathered.selection) for finding in known.stale(baseline, matched, run))
+    return replace(
+        report,
+        findings=tuple(finding for finding in report.findings if id(finding) not in silenced) + stale,
+        suppressed=report.suppressed + known.suppressed(matched),
+        notes=report.notes + known.moves(matched),
+    )
+
+
+def gate_file(
+    job: Job, reading: Reading, results: Sequence[TargetResult], selection: Selection, configured: Configured
+) -> FileResult:
+    """Drop what is switched off, apply the file's comments and the configuration, sort by place."""
+    findings = [finding for result in results for finding in result.findings if finding.code in selection.codes]
+    models = tuple(result.summary for result in results if result.summary is not None)
+    skipped = reading.skipped + tuple(item for result in results for item in result.skipped)
+    is_complete = reading.is_whole and not any(item.is_model for item in skipped)
+    gated = suppressions.apply(
+        findings,
+        job.path,
+        lambda path: reading.source if path == job.path else text_of(Job(path, path)),
+        names=selection.names,
+        judged=selection.codes if is_complete else frozenset(),
+        class_sites={model.name: Location(model.path, model.line) for model in models},
+    )
+    forgiven = {item.finding.model for item in gated.suppressed if item.finding.code == UNANALYSABLE[0]}
+    kept = tuple(item for item in skipped if not (item.is_model and item.name in forgiven and not item.fatal))
+    settled = configured.settle((graded(finding, selection) for finding in gated.findings), job.path)
+    failed = {item.name for item in skipped}
+    partly = frozenset(model.name for model in models if model.flow_not_known)
+    return FileResult(
+        job.path,
+        tuple(sorted(settled.findings, key=_order)),
+        models,
+        kept,
+        gated.suppressed + settled.suppressed,
+        Looked(frozenset(model.name for model in models if model.name not in failed) - partly, partly, is_complete),
+        settled.used,
+    )
+
+
+def _order(finding: Finding) -> tuple[str, int, int, str, str]:
+    place = finding.location
+    return (place.path, place.line, place.column, finding.code, finding.message)
+
+
+def text_of(job: Job) -> str:
+    """Text of a file, for its comments and statements; unreadable ones have none."""
+    try:
+        return read_source(job)
+    except AnalysisError:
+        return ""
