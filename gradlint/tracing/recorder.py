@@ -17,6 +17,7 @@ from gradlint.tracing.factories import LIKE, is_fake, made_like
 from gradlint.tracing.frames import user_frames
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
+from gradlint.tracing.packed import PACKED, even
 from gradlint.tracing.patches import hands_through, runs_through
 from gradlint.tracing.preserve import Backups
 from gradlint.tracing.values import Values, storage_key
@@ -105,6 +106,10 @@ class Recorder(TorchFunctionMode):
         op = names.canonical(func)
         if op in LIKE:
             return self._like(op, func, args, kwargs)
+        if op in PACKED:
+            result = even(op, func, args, kwargs, lambda f, *given: self.__torch_function__(f, (), given))
+            if result is not None:
+                return result
         func = grouped_mm if self._fake and op == "grouped_mm" else func
         return self.record(op, func, args, kwargs, undropped(func, op, args, kwargs))
 
