@@ -12,6 +12,7 @@ from torch import nn
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.building.feeding.structured import structured
 from gradlint.building.snapshot import undisturbed
 from gradlint.core.target import InputSpec
 
@@ -67,9 +68,16 @@ def _described(leaves: list[nn.Module]) -> str:
 
 
 def for_argument(
-    model: nn.Module, argument: Argument, index: int, leaves: list[nn.Module], hints: Hints
+    model: nn.Module, argument: Argument, index: int, leaves: list[nn.Module], hints: Hints, depth: int = 1
 ) -> list[InputSpec]:
     """Up to a dozen alternatives for one argument."""
+    is_state = argument.name in _STATES or argument.name.startswith(("hidden", "init_h"))
+    if depth and not is_state:
+        inner = list(
+            structured(model, argument, hints, lambda part, at: for_argument(model, part, at, leaves, hints, 0))
+        )
+        if inner:
+            return inner
     options = list(_by_name(argument.name.lower(), model, hints)) if index else []
     for path in argument.consumers[:2]:
         options += _of_consumer(model, path, hints)

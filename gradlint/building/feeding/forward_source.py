@@ -53,7 +53,7 @@ def _argument(model: nn.Module, parameter: inspect.Parameter, function: ast.Func
     keyword_only = parameter.kind is parameter.KEYWORD_ONLY
     if function is None:
         return Argument(parameter.name, keyword_only, annotation)
-    consumers = tuple(_consumers(type(model), function, parameter.name))
+    consumers = tuple(consumers_in(type(model), function, parameter.name))
     return Argument(parameter.name, keyword_only, annotation, consumers, walks_time_first(function, parameter.name))
 
 
@@ -65,6 +65,11 @@ def forward_text(owner: type) -> str:
         return ""
 
 
+def forward_tree(model: nn.Module) -> ast.FunctionDef | None:
+    """Syntax tree of a model's forward; None where there is no source."""
+    return _function_tree(type(model), "forward")
+
+
 def _function_tree(owner: type, name: str) -> ast.FunctionDef | None:
     try:
         source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
@@ -74,7 +79,7 @@ def _function_tree(owner: type, name: str) -> ast.FunctionDef | None:
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef)), None)
 
 
-def _consumers(owner: type, function: ast.FunctionDef, name: str, depth: int = 2) -> list[str]:
+def consumers_in(owner: type, function: ast.FunctionDef, name: str, depth: int = 2) -> list[str]:
     """Submodules that are called with an argument, or with what its own methods make of it."""
     alive = {name}
     found: list[str] = []
@@ -95,7 +100,7 @@ def _consumers(owner: type, function: ast.FunctionDef, name: str, depth: int = 2
             position = next(i for i, argument in enumerate(node.args) if _derives(argument, alive))
             parameters = [argument.arg for argument in inner.args.args]
             if position + 1 < len(parameters):
-                found.extend(_consumers(owner, inner, parameters[position + 1], depth - 1))
+                found.extend(consumers_in(owner, inner, parameters[position + 1], depth - 1))
     return list(dict.fromkeys(found))
 
 

@@ -17,6 +17,7 @@ SMALLEST_BATCH = 4
 """Below this, batch statistics and sample correlations say little."""
 _TIME = 32
 _LONGEST = 64
+_LONGEST_EXACT = 1024
 _TIME_NAMES = [
     "block_size",
     "context_length",
@@ -74,6 +75,7 @@ def hints_of(built: BuiltModel) -> Hints:
     told = _arguments(built)
     said = [value for name in _TIME_NAMES for value in _attribute(built.model, name, told) if isinstance(value, int)]
     lengths = [min(value, _LONGEST) for value in said if value > 1]
+    exact = [value for value in said if _LONGEST < value <= _LONGEST_EXACT]  # a layer may be as wide as time is long
     wanted = target.sequence_length if target else None
     time = wanted or (lengths[0] if lengths else _TIME)
     parameters = sorted(built.model.parameters(), key=lambda p: p.is_complex())  # real ones first, else as they come
@@ -83,7 +85,7 @@ def hints_of(built: BuiltModel) -> Hints:
     return Hints(
         batch=batch,
         time=time,
-        times=() if wanted else tuple(dict.fromkeys([*lengths, _TIME, 8, 64, 16])),
+        times=() if wanted else tuple(dict.fromkeys([*lengths, _TIME, 8, 64, 16, *exact])),
         image_sizes=tuple(dict.fromkeys(size for size in sizes if 8 <= size <= 512)),
         sequential=_is_sequential(built.model),
         time_first=_is_time_first(built.model),

@@ -31,6 +31,7 @@ def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
         text: what it raised.
     """
     yield from _channels(proposal, text)
+    yield from _lengths(proposal, text)
     yield from _widths(proposal, text)
     yield from _dimensions(proposal, text)
     yield from _sizes(proposal, text)
@@ -46,7 +47,11 @@ def _with(proposal: Proposal, at: int, spec: InputSpec) -> Proposal:
 
 def _tensors(proposal: Proposal) -> list[tuple[int, InputSpec]]:
     """The arguments that are drawn, with their places."""
-    return [(at, spec) for at, spec in enumerate(proposal) if spec.dtype not in ("literal", "dict") and spec.shape]
+    return [
+        (at, spec)
+        for at, spec in enumerate(proposal)
+        if spec.dtype not in ("literal", "dict", "object", "list", "tuple") and spec.shape
+    ]
 
 
 def _channels(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -71,6 +76,16 @@ def _widths(proposal: Proposal, text: str) -> Iterator[Proposal]:
         for at, spec in _tensors(proposal):
             if len(spec.shape) in (2, 3) and spec.shape[-1] == got and spec.dtype != "int64":
                 yield _with(proposal, at, replace(spec, shape=(*spec.shape[:-1], needed)))
+
+
+def _lengths(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """A linear layer over time saw another length than it has."""
+    for got, needed in _mismatches(text):
+        if any(len(spec.shape) == 3 and spec.shape[1] == got for _, spec in _tensors(proposal)):
+            yield tuple(
+                replace(s, shape=(s.shape[0], needed, s.shape[2])) if len(s.shape) == 3 and s.shape[1] == got else s
+                for s in proposal
+            )
 
 
 def _mismatches(text: str) -> Iterator[tuple[int, int]]:
@@ -136,4 +151,5 @@ def _sizes(proposal: Proposal, text: str) -> Iterator[Proposal]:
         wanted += [2 * side, 4 * side, 8 * side]
     for size in dict.fromkeys(wanted):
         if size != side and size <= _LARGEST[dims]:
-            yield _with(proposal, 0, replace(first, shape=(*first.shape[:2], *(size,) * dims)))
+            larger = (*first.shape[:2], *(size,) * dims)
+            yield tuple(replace(s, shape=larger) if s.shape == first.shape else s for s in proposal)  # pairs, too

@@ -7,6 +7,7 @@ import torch
 
 from gradlint.building.built import REAL_VALUES, BuiltModel
 from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.structured import Bag
 from gradlint.building.seeds import seed_for
 from gradlint.core.errors import AnalysisError
 from gradlint.core.target import InputSpec
@@ -42,8 +43,12 @@ def held(specs: Sequence[InputSpec], args: tuple[Any, ...], kwargs: dict[str, An
 def _value(spec: InputSpec, hints: Hints, generator: torch.Generator) -> Any:
     if spec.dtype == "literal":
         return spec.value
-    if spec.dtype == "dict":
-        return {item.name: _value(item, hints, generator) for item in spec.items}
+    if spec.dtype in ("dict", "object"):
+        entries = {item.name: _value(item, hints, generator) for item in spec.items}
+        return Bag(entries) if spec.dtype == "object" else entries
+    if spec.dtype in ("list", "tuple"):
+        parts = [_value(item, hints, generator) for item in spec.items]
+        return parts if spec.dtype == "list" else tuple(parts)
     return tensor(spec, hints, generator)
 
 
@@ -58,7 +63,7 @@ def _fresh(value: Any, built: BuiltModel) -> Any:
             setattr(fake, REAL_VALUES, value)
         return fake
     if isinstance(value, dict):
-        return {key: _fresh(item, built) for key, item in value.items()}
+        return type(value)((key, _fresh(item, built)) for key, item in value.items())
     if type(value) in (list, tuple):
         return type(value)(_fresh(item, built) for item in value)
     return value

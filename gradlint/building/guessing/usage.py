@@ -211,6 +211,14 @@ def _handed(
 ) -> Usage:
     if function == "range":
         return _as(usage, Kind.NUMBER)
+    if function.endswith((".to", "torch.device")):
+        return replace(_as(usage, Kind.TEXT), choices=("cpu",))
+    return _listed(usage, call, function, place, known)
+
+
+def _listed(
+    usage: Usage, call: ast.Call, function: str, place: int | str, known: Callable[[str], tuple[str, ...]]
+) -> Usage:
     if function in ("len", "enumerate", "zip", "reversed", "list", "tuple", "sum", "ModuleList", "nn.ModuleList"):
         return _as(usage, Kind.SEQUENCE)
     if function == "isinstance" and place == 0:

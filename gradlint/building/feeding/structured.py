@@ -1,0 +1,157 @@
+"""Arguments that hold several tensors: `batch["ids"]`, `data.x`, `x, y = pair`, a list of feature maps."""
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import register_pytree_node
+
+from gradlint.building.feeding.forward_source import Argument, consumers_in, forward_tree
+from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.leaves import alternatives, entry_leaves
+from gradlint.core.target import InputSpec
+
+_NODES, _EDGES = 32, 128
+_OF_TENSORS = frozenset(dir(Tensor))
+
+Options = Callable[[Argument, int], list[InputSpec]]
+"""Alternatives for one tensor, by the argument that it would be."""
+
+
+class Bag(dict[str, Any]):
+    """A batch whose entries are read as attributes or by key, like a `Data` of PyG or a `BatchEncoding`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to(self, *args: Any, **kwargs: Any) -> "Bag":
+        """It is where it should be already."""
+        return self
+
+
+register_pytree_node(
+    Bag, lambda bag: (list(bag.values()), list(bag)), lambda items, keys: Bag(zip(keys, items, strict=True))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a forward takes out of one argument."""
+
+    keys: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    unpacked: tuple[str, ...] = ()
+    beside: str = ""
+    """Path of the module list whose members take one entry each."""
+
+
+def structured(model: nn.Module, argument: Argument, hints: Hints, options: Options) -> Iterator[InputSpec]:
+    """Specifications of an argument that is no tensor, likeliest first; none where the forward treats it as one.
+
+    Args:
+        model: whose forward it is.
+        argument: one of its arguments.
+        hints: sizes.
+        options: alternatives for a part that is a tensor.
+    """
+    tree = forward_tree(model)
+    if tree is None:
+        return
+    parts = _parts_of(tree, argument.name)
+    for kind, names in (("dict", parts.keys), ("object", parts.attributes), ("tuple", parts.unpacked)):
+        if not names:
+            continue
+        plain = _Flattened(argument.name).visit(tree) if kind != "tuple" else tree
+        flat = names if kind == "tuple" else [f"{argument.name}__{name}" for name in names]
+        inside = [
+            Argument(name, consumers=tuple(consumers_in(type(model), plain, alias)))
+            for name, alias in zip(names, flat, strict=True)
+        ]
+        lists = [_known(part.name, hints) or options(part, at) for at, part in enumerate(inside)]
+        if "edge_index" in names:
+            lists = [[_of_nodes(spec, hints) for spec in found] for found in lists]
+        for choice in range(3):
+            chosen = [found[min(choice, len(found) - 1)] for found in lists]
+            items = tuple(replace(spec, name=name) for spec, name in zip(chosen, names, strict=True))
+            yield InputSpec((), kind, items=items)
+    if parts.beside:
+        yield from _beside(model, parts.beside, hints)
+
+
+def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
+    """A list with one entry for each member of a module list."""
+    members = model.get_submodule(path)
+    firsts = [entry_leaves(member, 1) for member in members.children()]
+    if firsts and all(firsts):
+        for choice in range(2):
+            found = [alternatives(leaves[0], hints) for leaves in firsts]
+            items = tuple(options[min(choice, len(options) - 1)] for options in found)
+            yield InputSpec((), "list", items=items)
+
+
+def _known(name: str, hints: Hints) -> list[InputSpec]:
+    """Parts of a graph, whose sizes fit one another; masks that leave nothing out."""
+    known = {
+        "edge_index": InputSpec((2, _EDGES), "int64", high=_NODES),
+        "edge_weight": InputSpec((_EDGES,)),
+        "batch": InputSpec((_NODES,), "int64", high=1),
+        "num_nodes": InputSpec((), "literal", value=_NODES),
+        "num_graphs": InputSpec((), "literal", value=1),
+    }
+    if "mask" in name.lower():
+        return [InputSpec((hints.batch, hints.time), "int64", low=1, high=2)]
+    return [known[name]] if name in known else []
+
+
+def _of_nodes(spec: InputSpec, hints: Hints) -> InputSpec:
+    """Features of nodes, where those of samples were meant."""
+    of_samples = spec.dtype == "float32" and spec.shape[:1] == (hints.batch,)
+    return replace(spec, shape=(_NODES, *spec.shape[1:])) if of_samples else spec
+
+
+class _Flattened(ast.NodeTransformer):
+    """`batch["x"]` and `data.x` as names of their own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # the name is NodeTransformer's
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)) if name == self.name:
+                return ast.copy_location(ast.Name(f"{name}__{key}", ast.Load()), node)
+        return self.generic_visit(node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # the name is NodeTransformer's
+        if isinstance(node.value, ast.Name) and node.value.id == self.name and node.attr not in _OF_TENSORS:
+            return ast.copy_location(ast.Name(f"{self.name}__{node.attr}", ast.Load()), node)
+        return self.generic_visit(node)
+
+
+def _parts_of(tree: ast.FunctionDef, argument: str) -> _Parts:
+    keys: dict[str, None] = {}
+    attributes: dict[str, None] = {}
+    unpacked: tuple[str, ...] = ()
+    beside = ""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)) if name == argument:
+                keys[key] = None
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == argument:
+                if attribute not in _OF_TENSORS and attribute not in ("items", "keys", "values", "get"):
+                    attributes[attribute] = None
+            case ast.Assign(targets=[ast.Tuple(elts=parts)], value=ast.Name(id=name)) if name == argument:
+                unpacked = tuple(part.id for part in parts if isinstance(part, ast.Name))
+                unpacked = unpacked if len(unpacked) == len(parts) else ()
+            case ast.Call(func=ast.Name(id="zip"), args=given) if any(_is(a, argument) for a in given):
+                others = [a.attr for a in given if isinstance(a, ast.Attribute) and _is(a.value, "self")]
+                beside = others[0] if others else beside
+    return _Parts(tuple(keys), tuple(attributes), unpacked, beside)
+
+
+def _is(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
