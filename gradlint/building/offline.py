@@ -10,12 +10,15 @@ import torch
 from torch import hub, nn
 from torch.nn.modules.module import _IncompatibleKeys
 
+from gradlint.building.hub import without_checkpoints
+
 NOTE = "pretrained weights were not downloaded: the initial values are analysed"
 
 
 @contextmanager
 def without_downloads() -> Iterator[list[str]]:
-    """Inside, `torch.hub` gives empty state dictionaries, and loading an empty one changes nothing.
+    """Inside, `torch.hub` gives empty state dictionaries, and loading an empty one changes nothing; `from_pretrained`
+    of transformers gives a model of that kind.
 
     Yields:
         a list that afterwards names the files asked for.
@@ -37,7 +40,8 @@ def without_downloads() -> Iterator[list[str]]:
         hub.get_dir = lambda: folder
         nn.Module.load_state_dict = load  # type: ignore[method-assign]
         try:
-            yield asked
+            with without_checkpoints(asked):
+                yield asked
         finally:
             hub.download_url_to_file, hub.get_dir = originals[:2]
             nn.Module.load_state_dict = originals[2]  # type: ignore[method-assign]

@@ -23,9 +23,10 @@ def looks_secret(name: str, value: str) -> bool:
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the worker: no secrets, hashes that do not change from run to run, no busy waiting."""
+    """The worker's environment: no secrets, no busy waiting, no downloads, hashes that are the same in every run."""
     kept = {name: value for name, value in environment.items() if not looks_secret(name, value)}
     kept["PYTHONHASHSEED"] = "0"
     kept["PYTHONUNBUFFERED"] = "1"
     kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    kept["HF_HUB_OFFLINE"] = kept["TRANSFORMERS_OFFLINE"] = "1"  # what is not on this machine is not fetched
     return kept
