@@ -120,14 +120,14 @@ def _short(text: str) -> str:
 
 
 def _files(folder: Path, options: argparse.Namespace) -> list[Path]:
-    """Files that hold a class with a forward."""
+    """Files that hold a class with a forward; losses judge models and are none."""
     found = sorted(path for path in folder.resolve().rglob("*.py") if _holds_model(path))
     return [path for path in found if is_wanted(str(path), options.only)][:: options.every]
 
 
 def _holds_model(path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not node.name.endswith("Loss")]
     return any(isinstance(c, ast.FunctionDef) and c.name == "forward" for node in classes for c in node.body)
 
 

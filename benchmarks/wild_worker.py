@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common import import_torchvision
-from scoring import in_double, parameters
+from scoring import parameters
 from zoo_worker import _few, _flow, _truly_zero
 
 from gradlint import probe
@@ -98,7 +98,8 @@ def _model(target: Target, source: str) -> Record:
             record |= _flow(examined)
             record["built"] = examined.built.built
             record["fed"] = examined.fed is not None
-            record["truly_zero"] = _truly_zero(examined, source, record["zero"])
+            small = record["parameters"] <= MEASURABLE
+            record["truly_zero"] = _truly_zero(examined, source, record["zero"]) if small else []
             record["real"] = _backward(examined)
     except InternalError as error:
         record |= {"error": f"internal: {error}", "stage": stages[-1] if stages else ""}
@@ -116,9 +117,9 @@ def _backward(examined: Examined) -> str:
         return "no inputs"
     if examined.built.fake_mode is not None or sum(p.numel() for p in model.parameters()) > MEASURABLE:
         return "too large"
-    args, kwargs = in_double(_few((fed.args, dict(fed.kwargs)), 4))
+    args, kwargs = _few((fed.args, dict(fed.kwargs)), 4)
     try:
-        measured = parameters(probe.measure(model.double(), args, kwargs))
+        measured = parameters(probe.measure(model, args, kwargs))
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "yes" if any(measured.values()) else "zero everywhere"

@@ -37,7 +37,7 @@ def built_by_guess(
         found = search.run(attempt)
         if found is not None:
             return found
-    raise _told(unbuilt, search.failures) from unbuilt
+    raise _told(unbuilt, search) from unbuilt
 
 
 class _Search:
@@ -49,6 +49,7 @@ class _Search:
         self.on_stage = on_stage
         self.began = time.thread_time()
         self.failures: list[str] = []
+        self.first: Target | None = None
         self.tried: set[str] = set()
 
     def run(self, attempt: Target, depth: int = 3) -> tuple[BuiltModel, Fed] | None:
@@ -57,6 +58,7 @@ class _Search:
         if spent or attempt.built in self.tried:
             return None
         self.tried.add(attempt.built)
+        self.first = self.first or attempt
         try:
             with stage("build", self.target, self.on_stage):
                 built = building.build(attempt, self.namespace)
@@ -85,6 +87,10 @@ def _doubt(attempt: Target, told: str) -> Doubt:
     return Doubt(text, Location(attempt.path, max(1, attempt.line)), remedy)
 
 
-def _told(unbuilt: AnalysisError, failures: list[str]) -> AnalysisError:
-    tried = f"; {failures[0]}" if failures and isinstance(unbuilt, UnknownArgumentsError) else ""
-    return AnalysisError(f"{unbuilt.message}{tried}", stage="build", location=unbuilt.location, remedy=unbuilt.remedy)
+def _told(unbuilt: AnalysisError, search: _Search) -> AnalysisError:
+    """The error without a guess, with what became of the first one, and its values to be corrected."""
+    if not isinstance(unbuilt, UnknownArgumentsError) or search.first is None:
+        return unbuilt
+    remedy = f"in pyproject.toml, with the values put right:\n{building.entry_of(search.first)}"
+    message = f"{unbuilt.message}; {search.failures[0]}"
+    return AnalysisError(message, stage="build", location=unbuilt.location, remedy=remedy)

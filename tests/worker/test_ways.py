@@ -80,7 +80,8 @@ def test_what_was_tried_is_told(tmp_path: Path) -> None:
     )
     assert message.count("AttributeError: 'str' object has no attribute 'hidden'") == 3
     assert (raised.value.stage, raised.value.location and raised.value.location.line) == ("build", 4)
-    assert "kwargs = { width = …, config = … }" in raised.value.remedy
+    assert 'config = { expression = "…" } }' in raised.value.remedy
+    assert "kwargs = { width = " in raised.value.remedy
 
 
 def test_that_nothing_was_found_is_told(tmp_path: Path) -> None:

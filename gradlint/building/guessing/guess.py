@@ -28,6 +28,8 @@ _BLOCKS = ("Block", "Bottleneck", "Unit", "Layer", "Cell")
 _NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
 _ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
 _CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
+_AMBIGUOUS = ("width", "size", "depth", "height")
+"""Of an image, or of a layer: what they are handed to tells."""
 _PART = re.compile(
     r"(.*_)?(net|model|backbone|encoder|decoder|transformer|vit|student|teacher|generator|discriminator|module|layer"
     r"|trunk|stem|body|neck|extractor|network|mlp|unet|vae|block|attn|attention)"
@@ -82,16 +84,19 @@ def mended(
         error: what it raised.
         namespace: the loaded file that defines it.
     """
-    guesser = _Guesser(thing, namespace, VARIATIONS[0], _NESTED)
     parameters = {p.name: p for p in signature_of(thing)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     wanted = [name for name in missing_names(error) if name in parameters or takes_any]
     words = said_by(error) | (named_by(error) if is_about_nothing(error) else frozenset())
     wanted += [name for name, p in parameters.items() if p.default is None and name in words]
-    added = {name: guesser.value_or_none(name, parameters.get(name)) for name in wanted if name not in kwargs}
-    known = {name: value for name, value in added.items() if value is not None}
-    ways = [known, *({name: value} for name, value in known.items())] if len(known) > 1 else [known] if known else []
-    yield from (Guess({**kwargs, **way}) for way in ways)
+    for variation in VARIATIONS[:2]:
+        guesser = _Guesser(thing, namespace, variation, _NESTED)
+        added = {name: guesser.value_or_none(name, parameters.get(name)) for name in wanted if name not in kwargs}
+        known = {name: value for name, value in added.items() if value is not None}
+        ways = (
+            [known, *({name: value} for name, value in known.items())] if len(known) > 1 else [known] if known else []
+        )
+        yield from (Guess({**kwargs, **way}) for way in ways)
     yield from map(Guess, reshaped(kwargs, error))
 
 
@@ -123,6 +128,9 @@ class _Guesser:
         owner = self._annotated_class(annotation)
         if owner is not None:
             return self._made(owner, name)
+        entries = self._annotated_entries(annotation)
+        if entries is not None:
+            return [self._made(entries, name) for _ in range(2)]
         usage = usage_of(name, self.tree, self._positions)
         said = Kind.UNKNOWN if annotation is inspect.Parameter.empty else annotated(annotation)
         kind = usage.kind if said is Kind.UNKNOWN else said
@@ -149,7 +157,7 @@ class _Guesser:
 
     def _number(self, name: str, kind: Kind, usage: Usage) -> Any:
         last = name.rpartition(".")[2]
-        telling = (*usage.names, last) if len(last) < _TELLING else (last, *usage.names)
+        telling = (*usage.names, last) if len(last) < _TELLING or last in _AMBIGUOUS else (last, *usage.names)
         convention = convention_of(*telling)
         if convention is None:
             if kind is Kind.OBJECT:
@@ -237,6 +245,12 @@ class _Guesser:
             return None
         known = annotation.__module__.partition(".")[0] in sys.stdlib_module_names | {"torch", "numpy"}
         return None if known or inspect.isabstract(annotation) else annotation
+
+    def _annotated_entries(self, annotation: Any) -> type | None:
+        """The user's own class of which an annotation asks for a list: `list[Block]`."""
+        match = re.match(r"(?:typing\.)?(?:[Ll]ist|[Ss]equence|[Tt]uple)\[\s*'?([\w.]+)", str(annotation))
+        named = None if match is None else vars(self.home).get(match[1].rpartition(".")[2])
+        return self._annotated_class(named) if _is_module_class(named, self.thing) else None
 
     def _made(self, owner: type, name: str) -> Deferred:
         if not self.depth:

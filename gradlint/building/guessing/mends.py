@@ -12,7 +12,7 @@ _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) argumen
 _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate (list|tuple) \(not \"(list|tuple)\"\)"
                          r"|'tuple' object does not support item assignment")  # fmt: skip
 _NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
-_NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined)")
+_NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
 _STAGES = 4
 
 
@@ -38,6 +38,9 @@ def missing_names(error: BaseException) -> list[str]:
     found = _MISSING.search(text_of(error))
     if found is not None:
         return re.findall(r"'(\w+)'", found[1])
+    quoted = re.findall(r"`(\w+)`", text_of(error)) if is_about_nothing(error) else []
+    if quoted:
+        return quoted
     is_key = isinstance(error, KeyError) and len(error.args) == 1 and str(error.args[0]).isidentifier()
     return [str(error.args[0])] if is_key else []
 

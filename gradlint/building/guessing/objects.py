@@ -58,6 +58,8 @@ def described(value: Any) -> str:
         return value.__name__
     if isinstance(value, tuple):
         return f"({', '.join(map(described, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(described, value))}]"
     return repr(value)
 
 
