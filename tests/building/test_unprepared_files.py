@@ -372,6 +372,29 @@ def test_what_a_structured_argument_is_given(name: str, tmp_path: Path) -> None:
     assert result.fed is not None and result.fed.described == STRUCTURED[name]
 
 
+CHARACTERS = """
+class RNN(nn.Module):
+    def __init__(self, input_size, hidden_size, output_size):
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.i2h = nn.Linear(input_size + hidden_size, hidden_size)
+        self.i2o = nn.Linear(input_size + hidden_size, output_size)
+
+    def forward(self, input, hidden):
+        both = torch.cat((input, hidden), 1)
+        return F.log_softmax(self.i2o(both), dim=1), torch.tanh(self.i2h(both))
+
+    def initHidden(self):
+        return torch.zeros(1, self.hidden_size)
+"""
+
+
+def test_an_input_and_a_state_that_are_joined_have_each_their_width(tmp_path: Path) -> None:
+    result = examined(tmp_path, HEAD + CHARACTERS)
+    assert result.fed is not None
+    assert result.fed.described == "(8, 64) float32, (8, 256) float32"
+
+
 GRAPH = """
 class GCN(nn.Module):
     def __init__(self, in_dim=16, hidden=64):

@@ -84,6 +84,8 @@ def for_argument(
     options = _pictured(argument.name.lower(), options, leaves, hints)
     if not options and not index:
         options += list(_by_name(argument.name.lower(), model, hints))
+    if index == 0 and _is_joined(leaves, hints):  # x and a state, side by side
+        options.insert(0, InputSpec((hints.batch, hints.features)))
     ordered = leaves if index == 0 else leaves[index:] + leaves[:index]
     for position, leaf in enumerate(ordered):
         options += alternatives(leaf, hints)
@@ -94,6 +96,12 @@ def for_argument(
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+
+
+def _is_joined(leaves: list[nn.Module], hints: Hints) -> bool:
+    """Whether the first layer takes more than the width that the model was built for."""
+    first = leaves[0] if leaves else None
+    return isinstance(first, nn.Linear) and 0 < hints.features < first.in_features
 
 
 def _pictured(name: str, options: list[InputSpec], leaves: list[nn.Module], hints: Hints) -> list[InputSpec]:

@@ -45,6 +45,7 @@ _SIZE_NAMES = [
     "image_resolution",
     "spatial_size",
 ]
+_FEATURE_NAMES = ("input_size", "input_dim", "in_dim", "in_features", "n_features", "num_features", "n_inputs")
 _TURNING = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "rearrange", ".t()", ".T", ".mT")
 _SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")
 
@@ -66,6 +67,8 @@ class Hints:
     device: torch.device
     tokens: int
     """Ids below this are valid in every embedding."""
+    features: int = 0
+    """Width of the input that the model was built with, by an argument's name; 0 where none says it."""
 
 
 def hints_of(built: BuiltModel) -> Hints:
@@ -92,6 +95,7 @@ def hints_of(built: BuiltModel) -> Hints:
         dtype=first.dtype if first is not None else torch.get_default_dtype(),
         device=first.device if first is not None else torch.device("cpu"),
         tokens=min(embeddings, default=2),
+        features=next((told[n] for n in _FEATURE_NAMES if type(told.get(n)) is int), 0),
     )
 
 
