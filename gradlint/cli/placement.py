@@ -16,7 +16,7 @@ _HOOK = """\
   hooks:
     - id: gradlint
       name: gradlint
-      entry: gradlint check
+      entry: gradlint check --with-dependents
       language: system  # it builds your models: it has to see the packages that they import
       types: [python]
       require_serial: true

@@ -41,9 +41,9 @@ def root_of(path: Path) -> Path:
 class Repository:
     """The files around one file. Everything is read once, and nothing beyond the bounds."""
 
-    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
+    def __init__(self, path: Path, bounds: Bounds | None = None, *, root: Path | None = None) -> None:
         self.path = path
-        self.root = root_of(path)
+        self.root = root or root_of(path)
         self._bounds = bounds or Bounds()
         self._started = time.thread_time(), time.monotonic()
         self._left = self._bounds.read
