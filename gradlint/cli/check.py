@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradlint import engine
-from gradlint.cli import options
+from gradlint.cli import completing, options
 from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar
 from gradlint.cli.output import output_of
@@ -21,7 +21,9 @@ from gradlint.report.style import remember
 
 
 @click.command("check")
-@click.argument("paths", nargs=-1, metavar="[PATHS | file.py:Class | pkg.mod:Class | -]...")
+@click.argument(
+    "paths", nargs=-1, metavar="[PATHS | file.py:Class | pkg.mod:Class | -]...", shell_complete=completing.paths
+)
 @click.option("--probe", is_flag=True, help="Confirm or refute each finding by a real backward pass.")
 @options.selection
 @click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from gradlint import config
-from gradlint.cli import files, options, placement
+from gradlint.cli import completing, files, options, placement
 from gradlint.cli.messages import Bar, tell
 from gradlint.cli.placement import Change, shown
 from gradlint.core.errors import UsageError
@@ -16,7 +16,7 @@ from gradlint.report.style import count
 
 
 @click.command("init")
-@click.argument("folder", default=".")
+@click.argument("folder", default=".", shell_complete=completing.folders)
 @click.option("--diff", "--dry-run", "dry_run", is_flag=True, help="Show what would be written; write nothing.")
 @click.option("--no-pre-commit", is_flag=True, help="Leave .pre-commit-config.yaml alone.")
 def command(folder: str, dry_run: bool, no_pre_commit: bool) -> int:

@@ -26,8 +26,8 @@ def with_dependents(paths: Sequence[str], config: Config) -> Widened:
 
     Args:
         paths: files that changed; a folder stands for the files below it.
-        config: for `exclude`, `extend_exclude` and `respect_gitignore`, which hold for the given files too: a tool names
-            them, not somebody who wants them checked in spite of all.
+        config: for `exclude`, `extend_exclude` and `respect_gitignore`, which hold for the given files too: a tool
+            names them, not somebody who wants them checked in spite of all.
 
     Raises:
         UsageError: a path that names a model or standard input.
