@@ -87,6 +87,8 @@ def _told(found: Survey) -> list[str]:
             f"    {count(len(found.unfilled), 'model')} {'takes' if one else 'take'} arguments that nothing here gives:"
             " see the entries at the end of the section"
         )
+    if not found.is_complete:
+        lines.append("    so many models that not all were looked at for arguments: `gradlint check` names the others")
     if found.unread:
         lines.append(f"    not read: {', '.join(map(tame, found.unread))}")
     return lines

@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _FOREIGN = frozenset(
 _OUTPUT = frozenset("build dist wandb mlruns lightning_logs outputs".split())  # noqa: SIM905
 _BOUNDS = Bounds(seconds=1.0)
 """What the search for the arguments of the models of one file may cost."""
+_PATIENCE = 30.0
+"""Seconds after which no further arguments are searched for: nobody waits for minutes for a list of suggestions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,14 @@ class Survey:
     """Folders that hold Python files of no concern, and why."""
     unread: tuple[str, ...]
     """Files that are no valid Python, or cannot be read."""
+    is_complete: bool
+    """False where there are so many models that not all arguments were searched for."""
 
 
 def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
     """Look at every Python file that `gradlint check` would look at."""
     folder = folder.resolve()
+    deadline = time.monotonic() + _PATIENCE
     jobs, missing = collect([str(folder)], Config(root=str(folder)))
     excluded = _excluded(folder, jobs)
     own = [job for job in jobs if not any(Path(job.path).is_relative_to(folder / name) for name in excluded)]
@@ -66,6 +72,7 @@ def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
     unfilled: list[Unfilled] = []
     families: dict[str, frozenset[str]] = {}
     unread = [item.path for item in missing]
+    is_complete = True
     for job in own:
         name = _below(job, folder)
         scan = _scanned(job)
@@ -75,13 +82,14 @@ def survey(folder: Path, *, progress: Progress | None = None) -> Survey:
             families[name] = optimizers(scan.tree, Names(scan.tree))
             targets = discovery.find_targets(scan)
             models += [f"{name}:{target.name}" for target in targets]
-            unfilled += _unfilled(targets, scan, name)
+            is_complete &= time.monotonic() < deadline
+            unfilled += _unfilled(targets, scan, name) if is_complete else ()
         if progress is not None:
             progress.file(name)
     trained_in = tuple(name for name, found in families.items() if found)
     agreed = frozenset[str]().union(*families.values())
     optimizer = next(iter(agreed)) if len(agreed) == 1 else None
-    return Survey(len(own), tuple(models), tuple(unfilled), optimizer, trained_in, excluded, tuple(unread))
+    return Survey(len(own), tuple(models), tuple(unfilled), optimizer, trained_in, excluded, tuple(unread), is_complete)
 
 
 def _scanned(job: Job) -> FileScan | None:

@@ -251,6 +251,14 @@ def test_hooks_written_another_way_are_left_to_their_author(project: Project, te
     assert (project.folder / "gradlint.toml").exists()
 
 
+def test_a_search_that_takes_too_long_is_cut_short_and_said(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradlint.engine.survey._PATIENCE", 0.0)
+    project.file("net.py", NET.format(default=""))
+    code, out, _ = project()
+    assert (code, "so many models that not all were looked at" in out) == (0, True)
+    assert "targets" not in project.text("gradlint.toml")
+
+
 def test_without_git_there_is_no_hook(project: Project) -> None:
     (project.folder / ".git").rmdir()
     code, out, _ = project()

@@ -62,8 +62,7 @@ def dependents_of(changed: Set[Path], root: Path, bounds: Bounds = _BOUNDS) -> D
                 new.add(path)
         found |= new
         frontier = new
-    is_complete = not repository.exhausted and len(repository.files) < bounds.files
-    return Dependents(tuple(sorted(found)), is_complete)
+    return Dependents(tuple(sorted(found)), is_complete=repository.is_whole and not repository.exhausted)
 
 
 def _mentioning(wanted: Iterable[Path], texts: dict[Path, str | None]) -> Iterator[Path]:

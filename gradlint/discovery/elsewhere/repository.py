@@ -49,6 +49,8 @@ class Repository:
         self._left = self._bounds.read
         self._documents: dict[Path, Document | None] = {}
         self._trees: dict[Path, ast.Module | None] = {}
+        self.is_whole = False
+        """Whether `files` holds all that there are: no bound was reached."""
         self.files = tuple(self._listed())
 
     @property
@@ -86,6 +88,7 @@ class Repository:
                     return
             if entries > self._bounds.entries:
                 return
+        self.is_whole = not self.exhausted
 
     def _is_own(self, path: Path) -> bool:
         """Whether a path leads to a regular file inside the repository: links may lead out of it."""

@@ -115,7 +115,9 @@ def test_a_source_folder_is_no_part_of_the_name(find: Find) -> None:
 
 def test_a_search_that_was_cut_short_says_so(write: Callable[[dict[str, str]], Path]) -> None:
     root = write({"a.py": "", "b.py": "import a\n", "c.py": "import a\n"})
-    assert not dependents_of({root / "a.py"}, root, Bounds(files=2)).is_complete
+    for bounds in (Bounds(files=2), Bounds(entries=2), Bounds(read=1), Bounds(seconds=0.0)):
+        assert not dependents_of({root / "a.py"}, root, bounds).is_complete
+    assert dependents_of({root / "a.py"}, root, Bounds(seconds=30.0)).is_complete
 
 
 def test_of_nothing_nothing_depends(tmp_path: Path) -> None:
