@@ -60,7 +60,7 @@ def _entries(unfilled: tuple[Unfilled, ...], table: str) -> Iterator[str]:
     yield "# Nothing in this repository says what these models are built with, so gradlint has to guess it."
     yield "# To say it, take the # away and put values for the dots; or leave the file out above."
     for model in unfilled[:_LISTED]:
-        values = ", ".join(f"{name} = …" for name in model.missing)
+        values = ", ".join(f"{name if name.isascii() else _quoted(name)} = …" for name in model.missing)
         yield f"# [[{table}]]"
         yield f"# target = {_quoted(model.target)}"
         yield f"# kwargs = {{ {values} }}"

@@ -108,6 +108,17 @@ def test_the_entries_can_be_filled_in(project: Project, table: str) -> None:
     assert (target.target, target.kwargs) == ("net.py:Net", {"width": 8})
 
 
+def test_names_that_toml_would_not_take_are_written_so_that_it_does(project: Project) -> None:
+    project.file("odd\nna\x7fme.py", NET.format(default="").replace("width", "größe"))
+    project.file("pyproject.toml", "")
+    assert project()[0] == 0
+    text = project.text("pyproject.toml")
+    start = text.index("# [[")
+    project.file("pyproject.toml", text[:start] + text[start:].replace("# ", "").replace("…", "8"))
+    (target,) = load(project.folder).targets
+    assert (target.target, target.kwargs) == ("odd\nna\x7fme.py:Net", {"größe": 8})
+
+
 def test_arguments_that_another_file_gives_are_not_asked_for(project: Project) -> None:
     project.file("net.py", NET.format(default=""))
     project.file("train.py", "from net import Net\n\nmodel = Net(16)\n")
