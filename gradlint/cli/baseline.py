@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gradlint.cli import options
+from gradlint.cli import completing, options
 from gradlint.cli.messages import Bar
 from gradlint.engine import baselines
 from gradlint.report.style import count
@@ -24,7 +24,7 @@ def _options(function: Callable[..., int]) -> Callable[..., int]:
         click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it."),
         options.selection,
         click.option("--probe", is_flag=True, help="Leave out what a real backward pass refutes."),
-        click.argument("paths", nargs=-1, metavar="[PATHS]..."),
+        click.argument("paths", nargs=-1, metavar="[PATHS]...", shell_complete=completing.paths),
     ):
         function = decorator(function)
     return function

@@ -2,12 +2,13 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from gradlint import engine
-from gradlint.cli import options
+from gradlint.cli import completing, options
 from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar
 from gradlint.cli.output import output_of
@@ -20,12 +21,15 @@ from gradlint.report.style import remember
 
 
 @click.command("check")
-@click.argument("paths", nargs=-1, metavar="[PATHS | file.py:Class | pkg.mod:Class | -]...")
+@click.argument(
+    "paths", nargs=-1, metavar="[PATHS | file.py:Class | pkg.mod:Class | -]...", shell_complete=completing.paths
+)
 @click.option("--probe", is_flag=True, help="Confirm or refute each finding by a real backward pass.")
 @options.selection
 @click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
+@click.option("--with-dependents", is_flag=True, help="PATHS changed: check the files that import them, too.")
 @options.baseline
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
@@ -56,11 +60,16 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     if "-" in paths:
         stdin = (name, _standard_input())
         remember(name, stdin[1].decode(errors="replace"))
+    notes: tuple[str, ...] = ()
+    if given["with_dependents"]:
+        widened = engine.with_dependents(paths, config)
+        paths, notes = widened.paths, widened.notes
     bar = Bar()
     try:
-        return engine.check(paths, config, progress=bar, stdin=stdin), config
+        report = engine.check(paths, config, progress=bar, stdin=stdin)
     finally:
         bar.close()
+    return replace(report, notes=notes + report.notes), config
 
 
 def _standard_input() -> bytes:

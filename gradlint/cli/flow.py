@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from gradlint import engine
-from gradlint.cli import options
+from gradlint.cli import completing, options
 from gradlint.report.table import table
 
 
 @click.command("flow")
-@click.argument("target", metavar="file.py:Class | pkg.mod:Class")
+@click.argument("target", metavar="file.py:Class | pkg.mod:Class", shell_complete=completing.paths)
 @options.settings
 @options.output
 def command(target: str, **given: Any) -> int:

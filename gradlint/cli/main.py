@@ -17,6 +17,7 @@ _COMMANDS = {
     "check": "Predict where the gradients of models will starve or explode.",
     "config": "Show the settings in force and where each came from.",
     "flow": "Show the predicted flow of one model, per layer and per time step.",
+    "init": "Write a first configuration and the pre-commit hook.",
     "probe": "Show the flow of one model by a real backward pass, beside the predicted one.",
     "rule": "Show a rule's page, or list all rules.",
 }

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gradlint.cli import files, streams
+from gradlint.cli import completing, files, streams
 from gradlint.config import Config, listed, load
 from gradlint.core.errors import UsageError
 from gradlint.engine.run import base_folder
@@ -26,7 +26,7 @@ def selection(command: Command) -> Command:
         ("--extend-select", "Switch on further rules, preview and pedantic ones too."),
         ("--select", "Run these rules only."),
     ):
-        command = click.option(name, multiple=True, metavar="RULE", help=text)(command)
+        command = click.option(name, multiple=True, metavar="RULE", help=text, shell_complete=completing.rules)(command)
     return command
 
 
@@ -34,7 +34,14 @@ def settings(command: Command) -> Command:
     """What the commands that run a model share."""
     for decorator in (
         click.option("--isolated", is_flag=True, help="Read no configuration file."),
-        click.option("--config", "config_", multiple=True, metavar='PATH|"KEY=VALUE"', help="Configuration to use."),
+        click.option(
+            "--config",
+            "config_",
+            multiple=True,
+            metavar='PATH|"KEY=VALUE"',
+            help="Configuration to use.",
+            shell_complete=completing.paths,
+        ),
         click.option("--memory", type=float, metavar="GIB", help="Memory limit per model (default 4)."),
         click.option("--timeout", type=float, metavar="SECONDS", help="Time limit per model (default 60)."),
         click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="What the model is trained with."),
@@ -46,7 +53,7 @@ def settings(command: Command) -> Command:
 def baseline(command: Command) -> Command:
     """`--baseline`."""
     text = "Known findings: only others count (default: the key `baseline`)."
-    return click.option("--baseline", metavar="PATH", help=text)(command)
+    return click.option("--baseline", metavar="PATH", help=text, shell_complete=completing.paths)(command)
 
 
 def output(command: Command) -> Command:

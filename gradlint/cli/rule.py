@@ -3,13 +3,13 @@
 import click
 
 from gradlint import registry
-from gradlint.cli import options
+from gradlint.cli import completing, options
 from gradlint.core.errors import UsageError
 from gradlint.report.page import overview, page, rules_json
 
 
 @click.command("rule")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.rules)
 @click.option("--all", "every", is_flag=True, help="List all rules, as without a NAME.")
 @click.option("--output-format", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @options.output

@@ -86,11 +86,17 @@ def _losses(notebook: Notebook) -> tuple[LossUse, ...]:
     return tuple(sorted(applied, key=lambda loss: (loss.line, loss.column)))
 
 
-def _optimizer(tree: ast.Module, names: Names) -> str | None:
+def optimizers(tree: ast.Module, names: Names) -> frozenset[str]:
+    """Families of the optimisers that a file makes: "sgd", "adam", both or neither."""
     families = set()
     for node in ast.walk(tree):
         dotted = names.dotted(node.func) if isinstance(node, ast.Call) else ""
         head, _, last = dotted.rpartition(".")
         if head.startswith("torch.optim") and last[:1].isupper() and "lr_scheduler" not in head:
             families.add("sgd" if last in _SGD else "adam")
-    return families.pop() if len(families) == 1 else None
+    return frozenset(families)
+
+
+def _optimizer(tree: ast.Module, names: Names) -> str | None:
+    families = optimizers(tree, names)
+    return next(iter(families)) if len(families) == 1 else None

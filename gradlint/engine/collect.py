@@ -57,6 +57,14 @@ def collect(
     return tuple(jobs.values()), tuple(missing)
 
 
+def is_left_out(path: Path, config: Config) -> bool:
+    """Whether a run on the file's folder would pass the file over."""
+    ignored = IgnoreFiles(path.parent, config)
+    if config.respect_gitignore:
+        ignored.enter(path.parent)
+    return path.name in _NEVER_CHECKED or ignored.matches(path)
+
+
 def _joined(first: Job, second: Job) -> Job:
     """Both of the names; all models where either asked for the whole file."""
     if not first.names or not second.names:

@@ -41,14 +41,16 @@ def root_of(path: Path) -> Path:
 class Repository:
     """The files around one file. Everything is read once, and nothing beyond the bounds."""
 
-    def __init__(self, path: Path, bounds: Bounds | None = None) -> None:
+    def __init__(self, path: Path, bounds: Bounds | None = None, *, root: Path | None = None) -> None:
         self.path = path
-        self.root = root_of(path)
+        self.root = root or root_of(path)
         self._bounds = bounds or Bounds()
         self._started = time.thread_time(), time.monotonic()
         self._left = self._bounds.read
         self._documents: dict[Path, Document | None] = {}
         self._trees: dict[Path, ast.Module | None] = {}
+        self.is_whole = False
+        """Whether `files` holds all that there are: no bound was reached."""
         self.files = tuple(self._listed())
 
     @property
@@ -86,6 +88,7 @@ class Repository:
                     return
             if entries > self._bounds.entries:
                 return
+        self.is_whole = not self.exhausted
 
     def _is_own(self, path: Path) -> bool:
         """Whether a path leads to a regular file inside the repository: links may lead out of it."""
