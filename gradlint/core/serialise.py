@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gradlint.core.architecture import Architecture
 from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped
@@ -31,6 +32,26 @@ class SummaryDocument(_Document, frozen=True):
     unanalysed: int
 
 
+class ModuleDocument(_Document, frozen=True):
+    """One module that owns parameters; its attenuation (decades) is null where not known or where nothing arrives."""
+
+    path: str
+    class_name: str
+    attenuation: float | None
+    is_reached: bool
+
+
+class ArchitectureDocument(_Document, frozen=True):
+    """What a model is made of."""
+
+    layers: dict[str, int]
+    depth: int
+    skips: int
+    norms: int
+    activations: dict[str, int]
+    modules: list[ModuleDocument]
+
+
 class ModelDocument(_Document, frozen=True):
     """One analysed model; `attenuation` is in decades, `flow_not_known` says why it is not known (empty: it is)."""
 
@@ -45,6 +66,7 @@ class ModelDocument(_Document, frozen=True):
     parameters: int
     attenuation: float | None
     flow_not_known: str
+    architecture: ArchitectureDocument | None
 
 
 class SiteDocument(_Document, frozen=True):
@@ -181,7 +203,16 @@ def _model(model: ModelSummary) -> ModelDocument:
         parameters=model.parameters,
         attenuation=None if _is_unwritable(attenuation) else attenuation,
         flow_not_known=model.flow_not_known,
+        architecture=architecture_document(model.architecture),
     )
+
+
+def architecture_document(made: Architecture | None) -> ArchitectureDocument | None:
+    """What a model is made of, as the published JSON has it."""
+    if made is None:
+        return None
+    modules = [ModuleDocument(part.path, part.class_name, part.attenuation, part.is_reached) for part in made.modules]
+    return ArchitectureDocument(made.layers, made.depth, made.skips, made.norms, made.activations, modules)
 
 
 def _finding(finding: Finding) -> FindingDocument:
