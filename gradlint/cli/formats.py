@@ -34,5 +34,9 @@ TEXTS = ("full", "concise")
 DOCUMENTS = ("json", "json-lines", "sarif", "github", "gitlab", "junit", "markdown")
 """What is read by programs or pages, which must be told also of a run that failed as a whole."""
 FORMATS: dict[str, Format] = {name: _lazily(name) for name in (*TEXTS, *DOCUMENTS)}
-DIFF_FORMATS = {"text": _of_a_comparison("diff")}
+DIFF_FORMATS = {
+    "text": _of_a_comparison("diff"),
+    "markdown": _of_a_comparison("diff_markdown"),
+    "json": _of_a_comparison("diff_json"),
+}
 """Those of `gradlint diff`."""

@@ -16,42 +16,42 @@ Row = tuple[str, str, str, str]
 def figures(change: ModelChange) -> Iterator[Row]:
     """Figures that differ; all of them of a model that is new or gone."""
     old, new = change.before, change.after
-    made = tuple((model.architecture or Architecture()) if model is not None else None for model in (old, new))
-    sizes = [str(part.size) if part is not None else "" for part in made]
-    before, after = made
-    layers = (before.layers if before else {}, after.layers if after else {})
+    before, after = _made(old), _made(new)
     rows: list[Row] = [
-        ("layers", *_two(sizes), by_class(*layers)),
-        ("parameters", *_two([f"{model.parameters:,}" if model else "" for model in (old, new)]), _share(old, new)),
+        ("layers", *_two(before.size, after.size), by_class(before.layers, after.layers)),
+        ("parameters", *_two(old.parameters if old else 0, new.parameters if new else 0), _share(old, new)),
+        ("depth", *_two(before.depth, after.depth), ""),
+        ("skips", *_two(before.skips, after.skips), ""),
+        ("norms", *_two(before.norms, after.norms), ""),
+        ("activations", _counted(before.activations), _counted(after.activations), ""),
+        ("attenuation", attenuation(old), attenuation(new), _decades_more(old, new)),
+        ("inputs", old.inputs if old else "", new.inputs if new else "", ""),
     ]
-    for name in ("depth", "skips", "norms"):
-        rows.append((name, *_two([str(getattr(part, name)) if part else "" for part in made]), ""))
-    kinds = (before.activations if before else {}, after.activations if after else {})
-    rows.append(("activations", *_two([_counted(part) for part in kinds]), ""))
-    rows.append(("attenuation", *_two([attenuation(model) for model in (old, new)]), _decades_more(old, new)))
-    rows.append(("inputs", *_two([model.inputs if model else "" for model in (old, new)]), ""))
-    is_whole = old is None or new is None
-    yield from (
-        row for row in rows if (is_whole and (row[1] or row[2])) or (not is_whole and (row[1] != row[2])) or row[3]
-    )
+    for name, was, now, more in rows:
+        if old is None or new is None:
+            yield (name, was if old else "", now if new else "", more)
+        elif was != now or more:
+            yield (name, was, now, more)
 
 
-def _two(values: list[str]) -> tuple[str, str]:
-    return values[0], values[1]
+def _made(model: ModelSummary | None) -> Architecture:
+    return (model.architecture if model is not None else None) or Architecture()
 
 
-def by_class(before: Mapping[str, int], after: Mapping[str, int]) -> str:
+def _two(before: int, after: int) -> tuple[str, str]:
+    return f"{before:,}", f"{after:,}"
+
+
+def by_class(before: dict[str, int], after: dict[str, int]) -> str:
     """`+3 Linear, −3 LayerNorm`; empty where nothing differs."""
-    names = sorted(before.keys() | after.keys(), key=lambda name: -abs(after.get(name, 0) - before.get(name, 0)))
+    names = sorted(before | after, key=lambda name: (-abs(after.get(name, 0) - before.get(name, 0)), name))
     parts = [
         f"{'+' if more > 0 else '−'}{abs(more)} {name}"
         for name in names
         if (more := after.get(name, 0) - before.get(name, 0))
     ]
-    left = len(parts) - _SHOWN_CLASSES
-    return ", ".join(parts[:_SHOWN_CLASSES]) + (
-        f" and {count(left, 'class').replace('classs', 'classes')} more" if left > 0 else ""
-    )
+    left = [f"{len(parts) - _SHOWN_CLASSES} more"] if len(parts) > _SHOWN_CLASSES else []
+    return ", ".join(parts[:_SHOWN_CLASSES] + left)
 
 
 def _counted(kinds: Mapping[str, int]) -> str:
@@ -159,6 +159,6 @@ def summary(comparison: Comparison) -> str:
         if items
     ]
     findings = f"; findings: {', '.join(found)}" if found else "; no new finding"
-    same = f", {comparison.left_out} left out (nothing in them has changed)" if comparison.left_out else ""
+    same = f", {comparison.left_out} left out: no change reaches them" if comparison.left_out else ""
     files = f" ({count(comparison.files, 'file')} checked{same})"
     return plain(f"{comparison.base} → {comparison.head}: {models}{findings}{files}.")

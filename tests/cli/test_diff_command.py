@@ -1,5 +1,6 @@
 """`gradlint diff` in scratch repositories: what it says, how it exits, and that it leaves everything alone."""
 
+import json
 import os
 import re
 import signal
@@ -26,12 +27,27 @@ def test_a_changed_file_of_the_working_tree(repo: Repository) -> None:
     assert repo.diff("HEAD", "--fail-on", "never")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["markdown", "json"])
+def test_other_formats(repo: Repository, name: str, tmp_path: Path) -> None:
+    repo.write("net.py", SICK)
+    code, text, errors = repo("diff", "HEAD", "--output-format", name, "-o", str(tmp_path / "out"))
+    assert (code, text, errors) == (1, "", "")
+    written = (tmp_path / "out").read_text()
+    if name == "json":
+        (change,) = json.loads(written)["models"]
+        assert (change["status"], change["before"]["architecture"]["depth"]) == ("changed", 4)
+        assert change["loss"] > 10
+    else:
+        assert "| depth | 4 | 22 |  |" in written
+        assert "for _ in range(20)])\n  ```\n" in written
+
+
 def test_nothing_has_changed(repo: Repository) -> None:
     repo.write("notes.txt", "hello")
     code, text = repo.diff("HEAD")
     assert code == 0
     assert text.endswith(
-        "no model has changed; no new finding (0 files checked, 1 left out (nothing in them has changed)).\n"
+        "no model has changed; no new finding (0 files checked, 1 left out: no change reaches them).\n"
     )
 
 
