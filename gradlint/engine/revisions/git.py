@@ -80,7 +80,7 @@ class Git:
         """
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--ignore-submodules=dirty", "--no-relative")
         revisions = (base.commit, head.commit) if head is not None else (base.commit,)
-        words = _words(self.ask("diff", "--name-status", "-z", "-M", "-l0", *plain, *revisions, "--"))
+        words = _words(self.ask("diff", "--name-status", "-z", "-M", *plain, *revisions, "--"))
         found: list[Change] = []
         while words:
             status = words.pop(0)
