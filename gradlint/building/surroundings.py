@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -130,6 +131,8 @@ def forget_modules(before: set[str], folders: list[str]) -> None:
     for name in set(sys.modules) - before:
         module = sys.modules.get(name)
         origin = getattr(module, "__file__", None)
+        if origin is None and type(module) is ModuleType:  # a package without __init__, which remembers its folder
+            origin = next((entry for entry in getattr(module, "__path__", ()) if isinstance(entry, str)), None)
         if name.partition(".")[0] in _PROTECTED or not isinstance(origin, str) or "site-packages" in origin:
             continue
         if str(Path(origin).resolve()).startswith(prefixes) and not origin.startswith(sys.prefix):

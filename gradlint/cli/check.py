@@ -16,6 +16,7 @@ from gradlint.cli.usage import reported
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
+from gradlint.engine.revisions import check_since
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
 
@@ -31,6 +32,7 @@ from gradlint.report.style import remember
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
 @click.option("--with-dependents", is_flag=True, help="PATHS changed: check the files that import them, too.")
 @options.baseline
+@click.option("--since", metavar="REV", help="Check what has changed since; only findings that are new count.")
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
 @click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print.")
@@ -66,7 +68,10 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
         paths, notes = widened.paths, widened.notes
     bar = Bar()
     try:
-        report = engine.check(paths, config, progress=bar, stdin=stdin)
+        if given["since"] is not None:
+            report = check_since(paths, config, given["since"], progress=bar, stdin=stdin)
+        else:
+            report = engine.check(paths, config, progress=bar, stdin=stdin)
     finally:
         bar.close()
     return replace(report, notes=notes + report.notes), config

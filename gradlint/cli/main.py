@@ -16,6 +16,7 @@ _COMMANDS = {
     "baseline": "Keep a file of known findings, so that only new ones count.",
     "check": "Predict where the gradients of models will starve or explode.",
     "config": "Show the settings in force and where each came from.",
+    "diff": "Compare the models of two revisions: layers, flow, new and fixed findings.",
     "flow": "Show the predicted flow of one model, per layer and per time step.",
     "init": "Write a first configuration and the pre-commit hook.",
     "probe": "Show the flow of one model by a real backward pass, beside the predicted one.",

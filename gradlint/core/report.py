@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gradlint.core.architecture import Architecture
 from gradlint.core.finding import Finding, Severity, Verdict
 
 
@@ -27,6 +28,8 @@ class ModelSummary:
     """Empty where no probe was asked for; "yes", or the reason why it was not probed."""
     near_misses: tuple[str, ...] = ()
     """Why rules did not fire, in numbers (`--verbose`)."""
+    architecture: Architecture | None = None
+    """What it is made of."""
 
     @property
     def gap(self) -> str:
@@ -62,12 +65,14 @@ class SilencedBy(StrEnum):
     PER_FILE_IGNORES = "per-file-ignores"
     OVERRIDE = "override"
     BASELINE = "baseline"
+    REVISION = "revision"
 
     @property
     def words(self) -> str:
         """For people: "silenced by a comment", "in the baseline"."""
         by = {"comment": "a comment", "override": "an override"}.get(self.value, self.value)
-        return "in the baseline" if self is SilencedBy.BASELINE else f"silenced by {by}"
+        known = {"baseline": "in the baseline", "revision": "there before"}
+        return known.get(self.value, f"silenced by {by}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,8 @@ class Report:
 
     @property
     def baselined(self) -> tuple[Suppressed, ...]:
-        """What was known before: findings that the baseline holds."""
-        return tuple(item for item in self.suppressed if item.by is SilencedBy.BASELINE)
+        """What was known before: findings that the baseline holds, or the revision that was compared with."""
+        return tuple(item for item in self.suppressed if item.by in (SilencedBy.BASELINE, SilencedBy.REVISION))
 
     @property
     def unanalysed(self) -> tuple[Skipped, ...]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gradlint.core.architecture import Architecture, ModuleLoss
 from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped
@@ -13,11 +14,11 @@ from gradlint.core.text import tamed
 SCHEMA: Literal["gradlint/1"] = "gradlint/1"
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of the parts of the published JSON."""
 
 
-class SummaryDocument(_Document, frozen=True):
+class SummaryDocument(Document, frozen=True):
     """Counts. Refuted, suppressed and baselined findings are in no other count than their own."""
 
     errors: int
@@ -31,7 +32,27 @@ class SummaryDocument(_Document, frozen=True):
     unanalysed: int
 
 
-class ModelDocument(_Document, frozen=True):
+class ModuleDocument(Document, frozen=True):
+    """One module that owns parameters; its attenuation (decades) is null where not known or where nothing arrives."""
+
+    path: str
+    class_name: str
+    attenuation: float | None
+    is_reached: bool
+
+
+class ArchitectureDocument(Document, frozen=True):
+    """What a model is made of."""
+
+    layers: dict[str, int]
+    depth: int
+    skips: int
+    norms: int
+    activations: dict[str, int]
+    modules: list[ModuleDocument]
+
+
+class ModelDocument(Document, frozen=True):
     """One analysed model; `attenuation` is in decades, `flow_not_known` says why it is not known (empty: it is)."""
 
     name: str
@@ -45,9 +66,10 @@ class ModelDocument(_Document, frozen=True):
     parameters: int
     attenuation: float | None
     flow_not_known: str
+    architecture: ArchitectureDocument | None
 
 
-class SiteDocument(_Document, frozen=True):
+class SiteDocument(Document, frozen=True):
     """One place of a finding; the first one is the primary line."""
 
     path: str
@@ -58,14 +80,14 @@ class SiteDocument(_Document, frozen=True):
     label: str
 
 
-class RemedyDocument(_Document, frozen=True):
+class RemedyDocument(Document, frozen=True):
     """What would mend it, and what the what-if predicts of that."""
 
     edit: str
     predicted: str
 
 
-class FindingDocument(_Document, frozen=True):
+class FindingDocument(Document, frozen=True):
     """One defect."""
 
     code: str
@@ -86,7 +108,7 @@ class FindingDocument(_Document, frozen=True):
     consequences: list[str]
 
 
-class SuppressedDocument(_Document, frozen=True):
+class SuppressedDocument(Document, frozen=True):
     """A finding that is kept but not counted, what silences it, and the reason that was given."""
 
     by: SilencedBy
@@ -94,7 +116,7 @@ class SuppressedDocument(_Document, frozen=True):
     finding: FindingDocument
 
 
-class SkippedDocument(_Document, frozen=True):
+class SkippedDocument(Document, frozen=True):
     """Something that was not analysed, why, and the one line that would help."""
 
     path: str
@@ -104,7 +126,7 @@ class SkippedDocument(_Document, frozen=True):
     remedy: str
 
 
-class ReportDocument(_Document, frozen=True):
+class ReportDocument(Document, frozen=True):
     """A whole run."""
 
     schema: Literal["gradlint/1"]
@@ -123,10 +145,12 @@ def report_to_dict(report: Report) -> dict[str, Any]:
     document = ReportDocument(
         schema=SCHEMA,
         summary=_summary(report),
-        models=[_model(model) for model in report.models],
-        findings=[_finding(finding) for finding in report.findings],
-        suppressed=[SuppressedDocument(item.by, item.reason, _finding(item.finding)) for item in report.suppressed],
-        skipped=[_skipped(item) for item in report.skipped],
+        models=[model_document(model) for model in report.models],
+        findings=[finding_document(finding) for finding in report.findings],
+        suppressed=[
+            SuppressedDocument(item.by, item.reason, finding_document(item.finding)) for item in report.suppressed
+        ],
+        skipped=[skipped_document(item) for item in report.skipped],
     )
     plain: dict[str, Any] = tamed(msgspec.to_builtins(document))
     return plain
@@ -134,7 +158,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:
     """One finding as the published JSON has it."""
-    plain: dict[str, Any] = tamed(msgspec.to_builtins(_finding(finding)))
+    plain: dict[str, Any] = tamed(msgspec.to_builtins(finding_document(finding)))
     return plain
 
 
@@ -167,7 +191,8 @@ def _summary(report: Report) -> SummaryDocument:
     )
 
 
-def _model(model: ModelSummary) -> ModelDocument:
+def model_document(model: ModelSummary) -> ModelDocument:
+    """One model as the published JSON has it."""
     attenuation = model.attenuation
     return ModelDocument(
         name=model.name,
@@ -181,10 +206,25 @@ def _model(model: ModelSummary) -> ModelDocument:
         parameters=model.parameters,
         attenuation=None if _is_unwritable(attenuation) else attenuation,
         flow_not_known=model.flow_not_known,
+        architecture=architecture_document(model.architecture),
     )
 
 
-def _finding(finding: Finding) -> FindingDocument:
+def architecture_document(made: Architecture | None) -> ArchitectureDocument | None:
+    """What a model is made of, as the published JSON has it."""
+    if made is None:
+        return None
+    modules = [module_document(part) for part in made.modules]
+    return ArchitectureDocument(made.layers, made.depth, made.skips, made.norms, made.activations, modules)
+
+
+def module_document(part: ModuleLoss) -> ModuleDocument:
+    """One module as the published JSON has it."""
+    return ModuleDocument(part.path, part.class_name, part.attenuation, part.is_reached)
+
+
+def finding_document(finding: Finding) -> FindingDocument:
+    """One finding as the published JSON has it."""
     where = finding.location
     measured = dict(finding.measured)
     if finding.verdict_reason:
@@ -214,5 +254,6 @@ def _site(site: Site) -> SiteDocument:
     return SiteDocument(where.path, where.line, where.column, where.end_column, where.context, site.label)
 
 
-def _skipped(item: Skipped) -> SkippedDocument:
+def skipped_document(item: Skipped) -> SkippedDocument:
+    """What was left out as the published JSON has it."""
     return SkippedDocument(item.path, item.line, item.name, item.reason, item.remedy)

@@ -27,6 +27,8 @@ class Job:
     """Dotted import name, where the user gave one."""
     source: str | bytes | None = None
     """What came from standard input instead of the file."""
+    folder: str = ""
+    """Where its code runs; empty: where the command was started."""
 
 
 def collect(

@@ -1,7 +1,7 @@
 """What a run makes of its findings: comments and configuration file by file, the baseline at the end."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gradlint.config import Config
 from gradlint.core.errors import AnalysisError
 from gradlint.core.finding import Finding
 from gradlint.core.location import Location
-from gradlint.core.report import ModelSummary, Report, Skipped, Suppressed
+from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped, Suppressed
 from gradlint.engine.collect import Job, collect
 from gradlint.engine.reading import Reading, read_source
 from gradlint.gate import known, suppressions
@@ -60,17 +60,20 @@ class Gathered:
             seconds=seconds,
         )
 
-    def matched(self, baseline: Baseline) -> tuple[Matched, Run]:
-        """The run's findings held against a baseline."""
+    def matched(self, baseline: Baseline, never: Collection[str] = known.NEVER_KNOWN) -> tuple[Matched, Run]:
+        """The run's findings held against a baseline; codes that are `never` known are new whatever it holds."""
+        run = self._run(baseline)
+        return known.match(baseline, self.found(baseline), run, never), run
+
+    def found(self, baseline: Baseline) -> list[Found]:
+        """All findings, with their hashes and the files of their models as the baseline would name them."""
         texts = {job.path: job for job in self.jobs}
         prints = Fingerprints(lambda path: text_of(texts.get(path) or Job(path, path)))
-        found = [
+        return [
             Found(finding, baseline.shown(result.path), prints.of(finding))
             for result in self.results
             for finding in result.findings
         ]
-        run = self._run(baseline)
-        return known.match(baseline, found, run), run
 
     def _run(self, baseline: Baseline) -> Run:
         folders = [Path(name).resolve() for name in self.given if Path(name).is_dir()]
@@ -100,13 +103,20 @@ class Gathered:
 def with_baseline(report: Report, gathered: Gathered, baseline: Baseline) -> Report:
     """The report without what the baseline knows, and with what it should know no more."""
     matched, run = gathered.matched(baseline)
-    silenced = {id(item.finding) for item, _ in matched.known}
     stale = tuple(graded(finding, gathered.selection) for finding in known.stale(baseline, matched, run))
+    report = without_known(report, matched, SilencedBy.BASELINE)
+    return replace(report, findings=report.findings + stale, notes=report.notes + known.moves(matched))
+
+
+def without_known(report: Report, matched: Matched, by: SilencedBy) -> Report:
+    """The report with what is known put aside; what something else has put aside already stays there."""
+    standing = {id(finding) for finding in report.findings}
+    aside = replace(matched, known=tuple((item, path) for item, path in matched.known if id(item.finding) in standing))
+    silenced = {id(item.finding) for item, _ in aside.known}
     return replace(
         report,
-        findings=tuple(finding for finding in report.findings if id(finding) not in silenced) + stale,
-        suppressed=report.suppressed + known.suppressed(matched),
-        notes=report.notes + known.moves(matched),
+        findings=tuple(finding for finding in report.findings if id(finding) not in silenced),
+        suppressed=report.suppressed + known.suppressed(aside, by),
     )
 
 

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
+
+import msgspec
 
 from gradlint import registry
 from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load, place_of
@@ -84,7 +87,9 @@ def gather(
     jobs, missing = collect(names, config, stdin=stdin)
     if progress is not None:
         progress.begin(len(jobs))
-    return Gathered(names, jobs, missing, tuple(_all(jobs, config, selection, progress)), config, selection)
+    with crew(config, len(jobs)) as workers:
+        results = tuple(look(jobs, config, selection, workers, progress))
+    return Gathered(names, jobs, missing, results, config, selection)
 
 
 def baseline_of(config: Config) -> Path | None:
@@ -148,33 +153,49 @@ def base_folder(paths: Sequence[str]) -> Path:
     return common
 
 
-def _all(jobs: Sequence[Job], config: Config, selection: Selection, progress: Progress | None) -> Iterator[FileResult]:
-    """Results in the order of the files; several workers serve at once where `jobs` says so."""
-    settings = _settings(config, selection)
-    configured = Configured(config, selection)
-    count = max(1, min(config.jobs, len(jobs)))
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Workers that serve at once; those that are idle wait in the queue."""
+
+    idle: SimpleQueue[Worker]
+    size: int
+
+
+@contextmanager
+def crew(config: Config, files: int) -> Iterator[Crew]:
+    """As many workers as `jobs` says, though no more than there are files; each starts when it is first asked."""
+    count = max(1, min(config.jobs, files))
     workers: SimpleQueue[Worker] = SimpleQueue()
     all_workers = [_worker(config) for _ in range(count)]
     for worker in all_workers:
         workers.put(worker)
+    try:
+        yield Crew(workers, count)
+    finally:
+        for worker in all_workers:
+            worker.close()
+
+
+def look(
+    jobs: Sequence[Job], config: Config, selection: Selection, workers: Crew, progress: Progress | None
+) -> Iterator[FileResult]:
+    """Results in the order of the files."""
+    settings = _settings(config, selection)
+    configured = Configured(config, selection)
 
     def one(job: Job) -> FileResult:
-        worker = workers.get()
+        worker = workers.idle.get()
         try:
             return _file(job, config, selection, configured, settings, worker)
         finally:
             worker.tidy()
-            workers.put(worker)
+            workers.idle.put(worker)
 
-    try:
-        if count == 1:
-            yield from _told((one(job) for job in jobs), jobs, progress)
-            return
-        with ThreadPoolExecutor(count) as pool:
-            yield from _told(pool.map(one, jobs), jobs, progress)
-    finally:
-        for worker in all_workers:
-            worker.close()
+    if workers.size == 1:
+        yield from _told((one(job) for job in jobs), jobs, progress)
+        return
+    with ThreadPoolExecutor(workers.size) as pool:
+        yield from _told(pool.map(one, jobs), jobs, progress)
 
 
 def _told(results: Iterator[FileResult], jobs: Sequence[Job], progress: Progress | None) -> Iterator[FileResult]:
@@ -208,22 +229,25 @@ def _file(
         result = unanalysable(error, Target(path=job.path, name="", line=1))
         return gate_file(job, Reading(text_of(job), (), is_whole=False), [result], selection, configured)
     asked = set(job.names) | {target.name for target in configured_targets(config) if target.path == job.path}
-    results = {target.name: _target(target, reading.source, settings, worker) for target in reading.targets}
+    results = {
+        target.name: _target(Analyse(portable(target), reading.source, settings, folder=job.folder), target, worker)
+        for target in reading.targets
+    }
     inside = {name for result in results.values() for name in result.contains}
     kept = [result for name, result in results.items() if name in asked or name not in inside]
     return gate_file(job, reading, kept, selection, configured)
 
 
-def _target(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
+def _target(request: Analyse, target: Target, worker: Worker) -> TargetResult:
     """What the worker says of one target. Where only the probe was stopped, what was predicted still counts."""
     try:
-        return _asked(target, source, settings, worker)
+        return _asked(request, worker)
     except AnalysisError as error:
-        if not (settings.probe and error.stage == "probe"):
+        if not (request.settings.probe and error.stage == "probe"):
             return unanalysable(error, target)
         why_not = error.message
     try:
-        result = _asked(target, source, replace(settings, probe=False), worker)
+        result = _asked(msgspec.structs.replace(request, settings=replace(request.settings, probe=False)), worker)
     except AnalysisError as error:
         return unanalysable(error, target)
     findings, probed = unprobed(result.findings, why_not)
@@ -231,7 +255,7 @@ def _target(target: Target, source: str, settings: Settings, worker: Worker) -> 
     return replace(result, findings=findings, summary=summary)
 
 
-def _asked(target: Target, source: str, settings: Settings, worker: Worker) -> TargetResult:
-    answer = worker.ask(Analyse(portable(target), source, settings))
+def _asked(request: Analyse, worker: Worker) -> TargetResult:
+    answer = worker.ask(request)
     assert isinstance(answer, Result)
     return answer.result

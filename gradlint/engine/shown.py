@@ -13,20 +13,29 @@ from gradlint.engine.collect import Job
 class Shown:
     """Rewrites every path of a report."""
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    def __init__(self, jobs: Iterable[Job], *, temporary: tuple[Path, Path] | None = None) -> None:
+        """`temporary` is a folder that the run worked in, and the user's own that it stands for."""
         self._given = {job.path: job.shown for job in jobs}
         self._here = Path.cwd()
+        self._temporary = temporary
 
     def path(self, path: str) -> str:
         """As given; of other files relative to the working directory, where they lie in it."""
         if path in self._given:
             return self._given[path]
         full = Path(path)
+        if self._temporary is not None and full.is_relative_to(self._temporary[0]):
+            full = self._temporary[1] / full.relative_to(self._temporary[0])
+            path = str(full)
         return str(full.relative_to(self._here)) if full.is_relative_to(self._here) else path
 
     def text(self, text: str, path: str) -> str:
         """A sentence that may name a file by its absolute path."""
-        return text.replace(path, self.path(path)) if len(path) > 1 else text
+        if len(path) > 1:
+            text = text.replace(path, self.path(path))
+        if self._temporary is not None:
+            text = text.replace(str(self._temporary[0]), str(self._temporary[1]))
+        return text
 
     def finding(self, finding: Finding) -> Finding:
         """A finding with all of its sites rewritten, and what it says of them."""

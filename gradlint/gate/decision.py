@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from gradlint.core.comparison import Comparison, ModelChange, Status
 from gradlint.core.finding import Severity
 from gradlint.core.report import Report
 
@@ -31,3 +32,27 @@ def exit_code(report: Report, *, fail_on: str = "warning", exit_zero: bool = Fal
     threshold = Severity(fail_on).rank
     failing = any(finding.severity.rank >= threshold for finding in report.standing)
     return ExitCode.FINDINGS if failing else ExitCode.CLEAN
+
+
+def diff_exit_code(comparison: Comparison, *, fail_on: str = "warning", max_loss: float | None = None) -> ExitCode:
+    """Exit code of a `diff`: new findings, and known ones that have become more severe, count as those of `check` do.
+
+    A change that costs more than `max_loss` decades counts whatever is found; so does one of which that is not known,
+    where it was known before.
+    """
+    is_any_known = any(change.after is not None for change in comparison.models)
+    unanalysed = any(item.is_model for item in comparison.skipped)
+    if any(item.fatal for item in comparison.skipped) or (unanalysed and not is_any_known):
+        return ExitCode.ERROR
+    if max_loss is not None and any(_costs_more(change, max_loss) for change in comparison.models):
+        return ExitCode.FINDINGS
+    if fail_on == "never":
+        return ExitCode.CLEAN
+    threshold = Severity(fail_on).rank
+    return ExitCode.FINDINGS if any(f.severity.rank >= threshold for f in comparison.counting) else ExitCode.CLEAN
+
+
+def _costs_more(change: ModelChange, limit: float) -> bool:
+    if change.status is Status.UNKNOWN_NOW:
+        return True
+    return change.loss is not None and change.loss > limit

@@ -91,8 +91,15 @@ class Matched:
     """How many findings of each entry were not found, where that is some."""
 
 
-def match(baseline: Baseline, found: Sequence[Found], run: Run) -> Matched:
-    """Hold findings against entries: first in the same file, then in files that they may have moved from."""
+def match(baseline: Baseline, found: Sequence[Found], run: Run, never: Collection[str] = NEVER_KNOWN) -> Matched:
+    """Hold findings against entries: first in the same file, then in files that they may have moved from.
+
+    Args:
+        baseline: the entries.
+        found: the findings.
+        run: what can be said of entries.
+        never: codes that no entry makes known.
+    """
     counts: dict[tuple[str, Key], int] = {}
     for entry in baseline.entries:  # branches that were merged may both hold an entry: not twice as many findings
         counts[entry.path, entry.key] = max(entry.count, counts.get((entry.path, entry.key), 0))
@@ -104,7 +111,7 @@ def match(baseline: Baseline, found: Sequence[Found], run: Run) -> Matched:
     for places in (lambda item: [item.path], lambda item: sources.get(item.key, [])):
         for number, item in enumerate(found):
             place = next((path for path in places(item) if counts.get((path, item.key), 0) > 0), None)
-            if place is not None and number not in known and item.finding.code not in NEVER_KNOWN:
+            if place is not None and number not in known and item.finding.code not in never:
                 known[number] = place
                 counts[place, item.key] -= 1
     return Matched(
@@ -119,10 +126,10 @@ def _fields(key: Key) -> tuple[str, str, str, str]:
     return (model, module, rule, digest)
 
 
-def suppressed(matched: Matched) -> tuple[Suppressed, ...]:
+def suppressed(matched: Matched, by: SilencedBy = SilencedBy.BASELINE) -> tuple[Suppressed, ...]:
     """What is known, with where it was before."""
     return tuple(
-        Suppressed(item.finding, "" if before == item.path else f"moved from {before}", SilencedBy.BASELINE)
+        Suppressed(item.finding, "" if before == item.path else f"moved from {before}", by)
         for item, before in matched.known
     )
 

@@ -40,7 +40,7 @@ def full(report: Report, style: Style | None = None) -> str:
 
 def _lines(report: Report, style: Style) -> Iterator[Line]:
     for finding in report.findings:
-        yield from _finding(finding, style)
+        yield from finding_lines(finding, style)
         yield [("", "")]
     if style.verbose:
         yield from _models(report.models)
@@ -54,7 +54,8 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
         yield [(hint, "dim")]
 
 
-def _finding(finding: Finding, style: Style) -> Iterator[Line]:
+def finding_lines(finding: Finding, style: Style) -> Iterator[Line]:
+    """One finding with its code frame and notes."""
     refuted = finding.verdict is Verdict.REFUTED
     base = "dim" if refuted else ""
     color = "dim" if refuted else _COLOR[finding.severity.value]

@@ -10,24 +10,24 @@ from gradlint.report.notes import notes
 from gradlint.report.places import slashed
 from gradlint.report.style import Style, count, sentence, summary_line, untold
 
-_LARGEST = 60_000
+LARGEST = 60_000
 """Characters: a comment on GitHub holds 65,536."""
 _SIGNS = {Severity.ERROR: "🔴 error", Severity.WARNING: "🟠 warning", Severity.INFO: "🔵 note"}
-_HEADER = "| | rule | where | finding | probe |\n|---|---|---|---|---|\n"
+HEADER = "| | rule | where | finding | probe |\n|---|---|---|---|---|\n"
 
 
 def markdown(report: Report, style: Style | None = None) -> str:
     """The summary, a table of findings, details of each, and what was not analysed; long ones are cut and say so."""
     style = style or Style()
-    omissions = _fit(list(_omissions(report, style)), _LARGEST // 4, "more was not analysed or is silenced")
-    rows = _fit([_row(finding) for finding in report.findings], _LARGEST // 4, "further findings")
-    room = _LARGEST - len(omissions) - len(rows)
-    details = _fit([_details(finding, style) for finding in report.findings], room - 1_000, "further details")
-    table = f"\n{_HEADER}{rows}" if rows else ""
+    omissions = fit(list(_omissions(report, style)), LARGEST // 4, "more was not analysed or is silenced")
+    rows = fit([row(finding) for finding in report.findings], LARGEST // 4, "further findings")
+    room = LARGEST - len(omissions) - len(rows)
+    details = fit([details_of(finding, style) for finding in report.findings], room - 1_000, "further details")
+    table = f"\n{HEADER}{rows}" if rows else ""
     return f"### gradlint\n\n{prose(summary_line(report))}\n{table}{details}{omissions}"
 
 
-def _fit(blocks: Sequence[str], room: int, noun: str) -> str:
+def fit(blocks: Sequence[str], room: int, noun: str) -> str:
     """As many blocks as have room, and how many had none."""
     fitting = sum(1 for end in accumulate(map(len, blocks)) if end <= room)
     left = len(blocks) - fitting
@@ -35,8 +35,9 @@ def _fit(blocks: Sequence[str], room: int, noun: str) -> str:
     return "".join(blocks[:fitting]) + more
 
 
-def _row(finding: Finding) -> str:
-    cells = (_sign(finding), _rule(finding), _where(finding), prose(sentence(finding)), _verdict(finding))
+def row(finding: Finding) -> str:
+    """One finding in the table under `HEADER`."""
+    cells = (_sign(finding), _rule(finding), where_of(finding), prose(sentence(finding)), _verdict(finding))
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -52,11 +53,12 @@ def _rule(finding: Finding) -> str:
     return prose(f"{finding.code} {finding.name}")
 
 
-def _where(finding: Finding) -> str:
+def where_of(finding: Finding) -> str:
+    """File and line of a finding."""
     return code(f"{slashed(finding.location.path)}:{finding.location.line}")
 
 
-def _details(finding: Finding, style: Style) -> str:
+def details_of(finding: Finding, style: Style) -> str:
     """One finding's places and notes, folded."""
     lines = [f"\n<details><summary>{_sign(finding)} {_rule(finding)}: {prose(sentence(finding))}</summary>\n"]
     for site in dict.fromkeys(finding.sites):
@@ -84,7 +86,7 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     if news or gaps:
         yield "\n**Not analysed**\n\n"
     untold_of = frozenset(untold(report))
-    yield from (_omission(item, item.remedy if item in untold_of or not item.is_model else "") for item in news)
+    yield from (omission(item, item.remedy if item in untold_of or not item.is_model else "") for item in news)
     for model in gaps:
         yield f"- {code(f'{slashed(model.path)}:{model.line}')} {prose(model.name)} in part: {prose(model.gap)}\n"
     for note in report.notes:
@@ -94,7 +96,7 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     yield from map(_silenced, report.suppressed)
 
 
-def _omission(item: Skipped, remedy: str) -> str:
+def omission(item: Skipped, remedy: str) -> str:
     """What was left out and why; the remedy is empty where a finding above holds it."""
     where = f"{slashed(item.path)}:{item.line}" if item.line else slashed(item.path)
     place = code(where) if where else "**run**"
@@ -106,4 +108,4 @@ def _omission(item: Skipped, remedy: str) -> str:
 
 def _silenced(item: Suppressed) -> str:
     reason = f" ({prose(f'{item.by.words}: {item.reason}' if item.reason else item.by.words)})"
-    return f"- {_where(item.finding)} {_rule(item.finding)}: {prose(sentence(item.finding))}{reason}\n"
+    return f"- {where_of(item.finding)} {_rule(item.finding)}: {prose(sentence(item.finding))}{reason}\n"

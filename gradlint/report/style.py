@@ -111,5 +111,5 @@ def summary_line(report: Report) -> str:
     extra += [f"{by[SilencedBy.COMMENT]} silenced by comments"] if by[SilencedBy.COMMENT] else []
     configured = by[SilencedBy.PER_FILE_IGNORES] + by[SilencedBy.OVERRIDE]
     extra += [f"{configured} silenced by the configuration"] if configured else []
-    extra += [f"{len(report.baselined)} in the baseline"] if report.baselined else []
+    extra += [f"{by[kind]} {kind.words}" for kind in (SilencedBy.BASELINE, SilencedBy.REVISION) if by[kind]]
     return f"{text} ({', '.join(extra)})" if extra else text

@@ -17,6 +17,7 @@ from gradlint.core.table import FlowTable
 from gradlint.core.target import Target
 from gradlint.discovery import FileScan, scan_file
 from gradlint.tracing import ModelGraph
+from gradlint.worker.architecture import architecture_of
 from gradlint.worker.finite import require_finite
 from gradlint.worker.judging import judge
 from gradlint.worker.messages import Settings, TargetResult
@@ -57,6 +58,7 @@ class Examined:
             flow_not_known=self._flow_not_known(),
             probed=probed,
             near_misses=near_misses,
+            architecture=architecture_of(self),
         )
 
     def _flow_not_known(self) -> str:

@@ -56,6 +56,8 @@ class Analyse(msgspec.Struct, frozen=True, tag="analyse"):
     source: str
     settings: Settings
     number: int = 0
+    folder: str = ""
+    """Where the code runs; empty: where the worker was started."""
 
 
 class Tabulate(msgspec.Struct, frozen=True, tag="tabulate"):

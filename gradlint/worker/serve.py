@@ -57,7 +57,7 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
     channel = _Channel(requests, answers, owner)
     channel.send(Ready(str(torch.__version__)))
     while (request := channel.receive()) is not None:
-        with _steady():
+        with _steady(request.folder if isinstance(request, Analyse) else ""):
             answer = _answer(analysis, request, channel.stage)
         is_spoilt = fingerprint.has_changed()
         if is_spoilt:
@@ -166,8 +166,12 @@ def _limit_memory(memory: int) -> None:
 
 
 @contextlib.contextmanager
-def _steady() -> Iterator[None]:
-    """Every target starts from the same random state and defaults, whatever the one before it did to the process."""
+def _steady(elsewhere: str) -> Iterator[None]:
+    """Every target starts from the same random state and defaults, whatever the one before it did to the process.
+
+    Args:
+        elsewhere: the folder to run in, which takes the place of the worker's own; an empty text for that one.
+    """
     import torch
 
     folder = os.getcwd()  # noqa: PTH109
@@ -179,6 +183,9 @@ def _steady() -> Iterator[None]:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(0)
     try:
+        if elsewhere:
+            os.chdir(elsewhere)
+            sys.path[:] = [elsewhere if entry == folder else entry for entry in path]
         yield
     finally:
         torch.set_grad_enabled(True)

@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from scratch import NET, Repository
+
+from gradlint.engine import run as engine_run
+from gradlint.worker.process import Worker
 
 COMMAND = Path(sys.executable).with_name("gradlint")
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -92,9 +96,65 @@ def run(pack: Path) -> Run:
     return call
 
 
+class Warm:
+    """Workers that outlive a run: torch is imported once for all tests."""
+
+    def __init__(self) -> None:
+        self.idle: list[Worker] = []
+
+    def hire(self, *, timeout: float, memory: int) -> Worker:
+        worker = self.idle.pop() if self.idle else Worker(timeout=timeout, memory=memory)
+        if worker._process is None:
+            worker._start()  # here and not in a thread of the run, with whose end it would be killed
+        worker.close = lambda: self.idle.append(worker)  # type: ignore[method-assign]
+        return worker
+
+    def dismiss(self) -> None:
+        for worker in self.idle:
+            Worker.close(worker)
+
+
+@pytest.fixture(scope="session")
+def hire() -> Iterator[Callable[..., Worker]]:
+    """What to put in the place of `gradlint.engine.run.Worker`."""
+    made = Warm()
+    yield made.hire
+    made.dismiss()
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A healthy model in a folder of its own."""
     path = tmp_path / "model.py"
     path.write_text(MODEL.format(name="Net"))
     return path
+
+
+@pytest.fixture
+def make(
+    hire: Callable[..., Worker],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[[str], Repository]:
+    """Makes repositories that know nothing of whoever runs the tests."""
+    monkeypatch.setattr(engine_run, "Worker", hire)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CEILING_DIRECTORIES": str(tmp_path)}
+    people = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    temporary = tmp_path_factory.mktemp("temporary")
+    for name, value in {**settings, **people, "TMPDIR": str(temporary)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    return lambda name: Repository(tmp_path / name, monkeypatch, capsys)
+
+
+@pytest.fixture
+def repo(make: Callable[[str], Repository]) -> Repository:
+    """A repository with one healthy model."""
+    made = make("project")
+    made.git("init", "-q", "-b", "main")
+    made.commit(net__py=NET)
+    return made

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,31 +48,6 @@ LAYERS = "nn.Sequential(*[nn.Linear(8, 8)] * 3)"
 UNBUILDABLE = NET.replace("class Net", "class Odd").replace(LAYERS, "nn.Linear(8, 'eight')")
 
 
-class Warm:
-    """Workers that outlive a run: torch is imported once for all tests."""
-
-    def __init__(self) -> None:
-        self.idle: list[Worker] = []
-
-    def hire(self, *, timeout: float, memory: int) -> Worker:
-        worker = self.idle.pop() if self.idle else Worker(timeout=timeout, memory=memory)
-        if worker._process is None:
-            worker._start()  # here and not in a thread of the run, with whose end it would be killed
-        worker.close = lambda: self.idle.append(worker)  # type: ignore[method-assign]
-        return worker
-
-    def dismiss(self) -> None:
-        for worker in self.idle:
-            Worker.close(worker)
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Warm]:
-    made = Warm()
-    yield made
-    made.dismiss()
-
-
 class Project:
     """A folder with a model that has one finding: GL507, of its layers."""
 
@@ -107,9 +82,11 @@ class Project:
 
 
 @pytest.fixture
-def project(warm: Warm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
+def project(
+    hire: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Project:
     """A project whose baseline holds its one finding."""
-    monkeypatch.setattr(engine_run, "Worker", warm.hire)
+    monkeypatch.setattr(engine_run, "Worker", hire)
     made = Project(tmp_path, monkeypatch, capsys)
     code, text, errors = made("baseline", "write")
     assert (code, errors) == (0, "")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gradlint.core.architecture import Architecture, ModuleLoss
 from gradlint.core.finding import Confidence, Finding, Remedy, Severity, Verdict
 from gradlint.core.location import Location, Site
 from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped, Suppressed
@@ -96,6 +97,12 @@ def report() -> Report:
                 attenuation=12.5,
                 probed="yes",
                 near_misses=("exploding-gradient: growth 0.1 decades, 3.0 wanted",),
+                architecture=Architecture(
+                    {"Linear": 21, "Sigmoid": 20},
+                    depth=21,
+                    activations={"sigmoid": 20},
+                    modules=(ModuleLoss("body.0", "Linear", 12.5), ModuleLoss("spare", "Linear", None, False)),
+                ),
             ),
         ),
         skipped=(

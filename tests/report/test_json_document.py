@@ -33,6 +33,7 @@ def test_shape(report: Report) -> None:
             "parameters",
             "attenuation",
             "flow_not_known",
+            "architecture",
         ]
     )
     assert list(document["findings"][0]) == (
