@@ -98,9 +98,9 @@ def _model(target: Target, source: str) -> Record:
             record |= _flow(examined)
             record["built"] = examined.built.built
             record["fed"] = examined.fed is not None
+            record["real"] = _backward(examined)  # first: what follows makes the model float64
             small = record["parameters"] <= MEASURABLE
             record["truly_zero"] = _truly_zero(examined, source, record["zero"]) if small else []
-            record["real"] = _backward(examined)
     except InternalError as error:
         record |= {"error": f"internal: {error}", "stage": stages[-1] if stages else ""}
         record["traceback"] = "".join(traceback.format_exception(error))
