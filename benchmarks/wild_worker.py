@@ -18,7 +18,7 @@ from typing import Any
 
 from common import import_torchvision
 from scoring import parameters
-from zoo_worker import _few, _flow, _truly_zero
+from zoo_worker import few, flow_figures, truly_zero
 
 from gradlint import probe
 from gradlint.building.devices import cpu_for_cuda
@@ -95,12 +95,12 @@ def _model(target: Target, source: str) -> Record:
     try:
         with cpu_for_cuda(source):
             examined = analysis.examine(target, source, on_stage=stages.append)
-            record |= _flow(examined)
+            record |= flow_figures(examined)
             record["built"] = examined.built.built
             record["fed"] = examined.fed is not None
             record["real"] = _backward(examined)  # first: what follows makes the model float64
             small = record["parameters"] <= MEASURABLE
-            record["truly_zero"] = _truly_zero(examined, source, record["zero"]) if small else []
+            record["truly_zero"] = truly_zero(examined, source, record["zero"]) if small else []
     except InternalError as error:
         record |= {"error": f"internal: {error}", "stage": stages[-1] if stages else ""}
         record["traceback"] = "".join(traceback.format_exception(error))
@@ -117,7 +117,7 @@ def _backward(examined: Examined) -> str:
         return "no inputs"
     if examined.built.fake_mode is not None or sum(p.numel() for p in model.parameters()) > MEASURABLE:
         return "too large"
-    args, kwargs = _few((fed.args, dict(fed.kwargs)), 4)
+    args, kwargs = few((fed.args, dict(fed.kwargs)), 4)
     try:
         measured = parameters(probe.measure(model, args, kwargs))
     except Exception as error:

@@ -58,7 +58,7 @@ def examine(file: str) -> dict[str, Any]:
             raise AnalysisError(f"one model expected, found {names}", stage="parse")
         codes = tuple(rule.code for rule in registry.select(registry.load(), config).rules)
         examined = analysis.examine(reading.targets[0], reading.source, on_stage=stages.append)
-        record |= _flow(examined)
+        record |= flow_figures(examined)
         result = analysis.findings_of(examined, Settings(codes), on_stage=stages.append)
         record["findings"] = [_finding(finding) for finding in result.findings]
         record["near_misses"] = list(result.summary.near_misses) if result.summary is not None else []
@@ -67,7 +67,7 @@ def examine(file: str) -> dict[str, Any]:
             record["traceback"] = record["error"]
         stages.append("done")
         record["cpu"] = time.process_time() - start
-        record["truly_zero"] = _truly_zero(examined, reading.source, record["zero"])
+        record["truly_zero"] = truly_zero(examined, reading.source, record["zero"])
     except InternalError as error:
         record |= {"error": str(error), "traceback": "".join(traceback.format_exception(error))}
     except AnalysisError as error:
@@ -78,7 +78,7 @@ def examine(file: str) -> dict[str, Any]:
     return record
 
 
-def _flow(examined: Examined) -> dict[str, Any]:
+def flow_figures(examined: Examined) -> dict[str, Any]:
     """How much of the model is known."""
     flow, view, graph = examined.flow, examined.graph.view, examined.graph
     computing = [node for node in view.nodes.values() if node.op not in ("input", "parameter", "buffer", "constant")]
@@ -99,7 +99,7 @@ def _flow(examined: Examined) -> dict[str, Any]:
     }
 
 
-def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
+def truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
     """Which of the parameters that are predicted to get a zero gradient do get one, by a real backward pass.
 
     There are such: what shifts every position alike is taken out by the batch norm of whoever reads it, and a head of
@@ -116,7 +116,7 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
         fed = examined.fed
     for place, (name, parameter) in enumerate(model.named_parameters()):  # the others' gradients only cost memory
         parameter.requires_grad_(name in zero or place % 8 == 0)
-    args, kwargs = in_double(_few((fed.args, dict(fed.kwargs))))
+    args, kwargs = in_double(few((fed.args, dict(fed.kwargs))))
     try:
         measured = parameters(probe.measure(model.double(), args, kwargs))
     except Exception as error:  # operators that know no float64
@@ -126,7 +126,7 @@ def _truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
     return [name for name in zero if (measured[name] or 0.0) <= noise]
 
 
-def _few(inputs: Any, most: int = 2) -> Any:
+def few(inputs: Any, most: int = 2) -> Any:
     """The first samples only: whether a gradient is zero does not depend on their number, memory does."""
     tensors = [t for t in tree_leaves(inputs) if isinstance(t, Tensor) and t.dim()]
     batch = max((t.shape[0] for t in tensors), default=0) if len({t.shape[0] for t in tensors}) == 1 else 0

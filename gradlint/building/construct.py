@@ -80,16 +80,20 @@ def _call(target: Target, namespace: Namespace) -> Any:
 
 def _missing(thing: Any, target: Target) -> list[str]:
     """Required parameters that the target leaves open."""
-    given = {*positional(thing)[: len(target.args or ())], *(target.kwargs or {})}
+    given = _given(thing, target)
     return [parameter.name for parameter in required(thing) if parameter.name not in given]
+
+
+def _given(thing: Any, target: Target) -> list[str]:
+    """Parameters that the target says."""
+    return [*positional(thing)[: len(target.args or ())], *(target.kwargs or {})]
 
 
 def guessed(target: Target, namespace: Namespace) -> Iterator[Target]:
     """The target with what it leaves open filled in by guesses, likeliest first."""
     with as_script(namespace.source_folder(), namespace.folders):
         thing = _lookup(target, namespace)
-        given = [*positional(thing)[: len(target.args or ())], *(target.kwargs or {})]
-        found = list(guesses(thing, given, namespace))
+        found = list(guesses(thing, _given(thing, target), namespace))
     yield from (_filled(target, guess) for guess in found)
 
 

@@ -13,13 +13,11 @@ from gradlint.building.feeding.arguments import Proposal
 from gradlint.building.feeding.completing import completed
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
-from gradlint.building.feeding.mend_shapes import mended_shapes
+from gradlint.building.feeding.mend_shapes import mended_shapes, product_widths
 from gradlint.building.feeding.trial import Trial
 
-_PRODUCT = re.compile(r"mat1 and mat2 shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)\)")
 _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _IN_PLACE = re.compile(r"output with shape \[([\d, ]+)\] doesn't match the broadcast shape \[([\d, ]+)\]")
-_REDUCTION = re.compile(r"a and b must have same reduction dim, but got \[(\d+), (\d+)\] X \[(\d+), (\d+)\]")
 _SPLIT = re.compile(r"sum exactly to (\d+) \(input tensor's size at dimension .*got split_sizes=\[([\d, ]+)\]")
 _FAKE = re.compile(r"broadcast a dimension of length (\d+) at -(\d+)!.*broadcastable to \[([\d, ]+)\]")
 
@@ -32,8 +30,8 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     if not proposal or proposal[0].dtype == "literal":
         return
     shape = proposal[0].shape
-    if match := _PRODUCT.search(text) or _REDUCTION.search(text):
-        yield from _sized(proposal, int(match[2]), int(match[3]))
+    if (widths := product_widths(text)) is not None:
+        yield from _sized(proposal, *widths)
     if match := _SPLIT.search(text):
         width = sum(int(part) for part in match[2].split(","))
         yield _first(proposal, tuple(width if side == int(match[1]) else side for side in shape))

@@ -9,7 +9,10 @@ from gradlint.core.target import InputSpec
 
 _CHANNELS = re.compile(r"expected input\[[\d, ]+\] to have (\d+) channels, but got (\d+) channels")
 _NORMED = re.compile(r"normalized_shape=\[(\d+)\].*got input of size\s*\[([\d, ]+)\]")
-_WIDTHS = re.compile(r"\((\d+)x(\d+) and (\d+)x(\d+)\)|got \[(\d+), (\d+)\] X \[(\d+), (\d+)\]")
+_PRODUCT = re.compile(
+    r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)"
+    r"|a and b must have same reduction dim, but got \[\d+, (\d+)\] X \[(\d+), \d+\]"
+)
 _TOO_FEW = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
@@ -88,11 +91,19 @@ def _lengths(proposal: Proposal, text: str) -> Iterator[Proposal]:
             )
 
 
+def product_widths(text: str) -> tuple[int, int] | None:
+    """The width that a linear layer got, and the one that it has, in the two ways that torch says so."""
+    match = _PRODUCT.search(text)
+    if match is None:
+        return None
+    got, needed = (int(part) for part in match.groups() if part is not None)
+    return got, needed
+
+
 def _mismatches(text: str) -> Iterator[tuple[int, int]]:
-    match = _WIDTHS.search(text)
-    if match is not None:
-        numbers = [int(part) for part in match.groups() if part is not None]
-        yield numbers[1], numbers[2]
+    widths = product_widths(text)
+    if widths is not None:
+        yield widths
     match = _NORMED.search(text)
     if match is not None:
         yield int(match[2].split(",")[-1]), int(match[1])

@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -93,10 +94,8 @@ def mended(
         guesser = _Guesser(thing, namespace, variation, _NESTED)
         added = {name: guesser.value_or_none(name, parameters.get(name)) for name in wanted if name not in kwargs}
         known = {name: value for name, value in added.items() if value is not None}
-        ways = (
-            [known, *({name: value} for name, value in known.items())] if len(known) > 1 else [known] if known else []
-        )
-        yield from (Guess({**kwargs, **way}) for way in ways)
+        alone = [{name: value} for name, value in known.items()] if len(known) > 1 else []
+        yield from (Guess({**kwargs, **way}) for way in (known, *alone) if way)
     yield from map(Guess, reshaped(kwargs, error))
 
 
@@ -201,8 +200,8 @@ class _Guesser:
         """An object with the attributes that the code reads."""
         tree = self.own.get(self.home.__name__) or module_tree(self.home.__name__)  # it is handed on to the parts
         first = name.partition(".")[0]
-        reader = _Guesser.__new__(_Guesser)
-        reader.__dict__.update({**self.__dict__, "tree": tree})
+        reader = copy(self)
+        reader.tree = tree
         if usage.choices and not usage.names and all(key.isidentifier() for key in usage.choices):
             return {key: reader._value(f"{first}.{key}") for key in dict.fromkeys(usage.choices)}
         return GuessedConfig(name, tree, reader._value)
