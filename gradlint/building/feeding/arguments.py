@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradlint.building.feeding.documented import documented
+from gradlint.building.feeding.fitting import fitted
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
@@ -92,7 +94,7 @@ def for_argument(
         if position == 0 and isinstance(leaf, nn.Conv2d) and leaf.in_channels > _MOST_IMAGE_CHANNELS:
             options += [InputSpec((hints.batch, 3, size, size)) for size in (64, 224)]  # pixels folded into channels
     options += list(_of_parameters(model, hints))
-    unique = list(dict.fromkeys(options))
+    unique = fitted(argument.name.lower(), documented(model, argument), list(dict.fromkeys(options)), model, hints)
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]

@@ -27,7 +27,7 @@ _MOST_TRIALS = 60
 _LONGEST_SEARCH = 10.0
 """CPU seconds of this thread after which no further inputs are tried: a loaded machine tries as many as an idle one,
 a machine with many cores as many as one with few."""
-_MOST_ELEMENTS = 10_000_000
+_MOST_ELEMENTS = 16_000_000
 """Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
 _DEEPEST = 4

@@ -14,6 +14,7 @@ from gradlint.building.feeding.completing import completed
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
 from gradlint.building.feeding.mend_shapes import mended_shapes, product_widths
+from gradlint.building.feeding.sizes import resized
 from gradlint.building.feeding.trial import Trial
 
 _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
@@ -31,6 +32,7 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
         return
     shape = proposal[0].shape
     if (widths := product_widths(text)) is not None:
+        yield from resized(proposal, text, hints)
         yield from _sized(proposal, *widths)
     if match := _SPLIT.search(text):
         width = sum(int(part) for part in match[2].split(","))
@@ -43,6 +45,7 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
         yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
     yield from mended_shapes(proposal, text)
+    yield from resized(proposal, text, hints)
 
 
 def _clash(text: str) -> tuple[int, int] | None:
