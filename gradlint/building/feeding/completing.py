@@ -14,7 +14,9 @@ from gradlint.building.feeding.leaves import entry_leaves
 from gradlint.building.feeding.missed import missed
 from gradlint.core.target import InputSpec
 
-_NOTHING = re.compile(r"NoneType|must be Tensor, not|\bNone\b|must be (?:set|given|provided|specified|passed)|requires")
+_NOTHING = re.compile(
+    r"NoneType|must be Tensor, not|\bNone\b|must be (?:set|given|provided|specified|passed)|requires|required|missing"
+)
 _OPTIONAL = re.compile(r"Optional|None")
 _MOST = 3
 
@@ -30,7 +32,7 @@ def completed(proposal: Proposal, error: BaseException, model: nn.Module, hints:
     words = set(re.findall(r"\w+", text)) | set(missed(error))
     named = [argument for argument in missing if argument.name in words]
     drawn = [argument for argument in missing if _is_tensor(argument)]
-    required = [argument for argument in drawn if argument.annotation and not _OPTIONAL.search(argument.annotation)]
+    required = [argument for argument in drawn if _is_required(argument)]
     sets = (named, [a for a in missing if a in named or a in required], drawn[:1], drawn)
     for chosen in dict.fromkeys(tuple(chosen) for chosen in sets):
         if chosen:
@@ -40,6 +42,12 @@ def completed(proposal: Proposal, error: BaseException, model: nn.Module, hints:
 def _is_tensor(argument: Argument) -> bool:
     annotation = argument.annotation
     return not annotation or "Tensor" in annotation
+
+
+def _is_required(argument: Argument) -> bool:
+    """Whether its annotation leaves no None; masks are left out all the same."""
+    annotation = argument.annotation
+    return bool(annotation) and not _OPTIONAL.search(annotation) and "mask" not in argument.name
 
 
 def _added(proposal: Proposal, chosen: list[Argument], model: nn.Module, hints: Hints) -> Iterator[Proposal]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gradlint.building.feeding.forward_source import Argument, forward_text, forward_tree
+from gradlint.building.feeding.forward_source import Argument, forward_text, function_tree
 
 Dim = int | str
 """A number, or the words that stand for a dimension: `batch_size`, `text_seq_len + image_seq_len`."""
@@ -39,14 +39,14 @@ class Documented:
     integers: bool = False
 
 
-def documented(model: nn.Module, argument: Argument) -> Documented:
+def documented(owner: type[nn.Module], argument: Argument) -> Documented:
     """What a forward says of the shape of an argument; no dimensions where it says nothing."""
     integers = bool(_INTEGERS.search(argument.annotation))
     match = _JAXTYPING.search(argument.annotation)
     if match is not None:
         words = tuple(match[2].replace("*", "").split())
         return Documented(_dims(words), integers or match[1].startswith(("Int", "UInt")))
-    text = forward_text(type(model))
+    text = forward_text(owner)
     for entry in _entries(text, argument.name):
         found = _SHAPE.search(entry)
         if found is None:
@@ -54,7 +54,7 @@ def documented(model: nn.Module, argument: Argument) -> Documented:
         words = tuple(word.strip() for word in (found[1] or found[2]).split(",") if word.strip())
         if len(words) <= _MOST_DIMS and not any(_NO_DIM.search(word) for word in words):
             return Documented(_dims(words), integers or bool(_INTEGERS.search(entry)))
-    return Documented(_unpacked(model, argument.name), integers)
+    return Documented(_unpacked(owner, argument.name), integers)
 
 
 def _entries(text: str, name: str) -> Iterator[str]:
@@ -89,9 +89,9 @@ def _dims(words: tuple[str, ...]) -> tuple[Dim, ...]:
     return tuple(int(word) if word.isdigit() else word for word in words)
 
 
-def _unpacked(model: nn.Module, name: str) -> tuple[Dim, ...]:
+def _unpacked(owner: type[nn.Module], name: str) -> tuple[Dim, ...]:
     """The names that an argument's own shape is unpacked to, before it is anything else."""
-    tree = forward_tree(model)
+    tree = function_tree(owner, "forward")
     for node in ast.walk(tree) if tree is not None else ():
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Tuple):
             continue

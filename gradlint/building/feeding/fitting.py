@@ -1,12 +1,14 @@
 """Inputs of the shape that a forward states: dimensions from the words that stand for them."""
 
+import inspect
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from gradlint.building.feeding.documented import Dim, Documented
+from gradlint.building.feeding.documented import Dim, Documented, documented
+from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints, told_number
 from gradlint.core.target import InputSpec
 
@@ -17,6 +19,8 @@ _TIME = re.compile(
     r"seq|len|token|time|step|position|point|patch|node|atom|residue|pixel|sample|word|^(t|l|s|n|k|m)$|^[lnt]_|_[lnt]$"
 )
 _IDS = re.compile(r"(^|_)(ids?|index|indices|tokens?)$")
+_ALONG_A_MAP = ("t", "d", "depth", "time")
+_MASK = re.compile(r"(^|_)masks?($|_)")
 _SUM = re.compile(r"\s*\+\s*")
 _SOME_FRAMES = 8
 _SIDE_OF_MAP = 32
@@ -27,15 +31,14 @@ _FIRST_TO_TRY = 3
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One dimension: its size (0 for a width that only a layer can tell), and whether the model itself says it."""
+    """One dimension."""
 
     size: int
+    """0 for a width that only a layer can tell."""
     said: bool = False
-
-    @property
-    def is_width(self) -> bool:
-        """Whether it is the dimension of features."""
-        return not self.size
+    """Whether the documentation or the model gives the number."""
+    is_width: bool = False
+    """Whether it is a dimension of features."""
 
 
 def fitted(
@@ -77,18 +80,29 @@ def _side(dim: Dim, at: int, dims: Sequence[Dim], model: nn.Module, hints: Hints
         return _Side(sum(side.size for side in sides), said=True)
     word = re.sub(r"\W+", "_", dim.lower()).strip("_")
     number = told_number(model, hints, word)
-    size = _usual(word, at, dims, number, hints)
-    return _Side(size) if size else _Side(number or 0, said=number is not None)
+    frames = word in _ALONG_A_MAP and _is_of_maps(type(model), dim)
+    size = _SOME_FRAMES if frames else _usual(word, at, dims, number, hints)
+    return _Side(size) if size else _Side(number or 0, said=number is not None, is_width=True)
+
+
+def _is_of_maps(owner: type[nn.Module], dim: Dim) -> bool:
+    """Whether a word stands for frames: beside a height and a width in the shape of some argument."""
+    stated = (documented(owner, Argument(name)).dims for name in inspect.signature(owner.forward).parameters)
+    return any(dim in dims and _is_map(dims) for dims in stated)
+
+
+def _is_map(dims: Sequence[Dim]) -> bool:
+    return sum(isinstance(dim, str) and bool(_SIDE.search(dim.lower())) for dim in dims) > 1
 
 
 def _usual(word: str, at: int, dims: Sequence[Dim], number: int | None, hints: Hints) -> int:
     """The size of a dimension that is no width; 0 for one that is."""
-    is_map = sum(isinstance(d, str) and bool(_SIDE.search(d.lower())) for d in dims) > 1
+    is_map = _is_map(dims)
     if _BATCH.search(word) or (at == 0 and word in ("n", "num_samples", "samples")):
         return hints.batch
     if _SIDE.search(word) and is_map:
         return _SIDE_OF_MAP if number is None else min(number, _LARGEST_SIDE)
-    if _FRAMES.search(word) or (is_map and word in ("t", "d", "depth", "time")):
+    if _FRAMES.search(word):
         return _SOME_FRAMES
     return hints.time if _TIME.search(word) else 0
 
@@ -99,7 +113,7 @@ def _fits(spec: InputSpec, sides: Sequence[_Side], hints: Hints) -> bool:
         return False
     if any(side.said and side.size != size for side, size in zip(sides, spec.shape, strict=True)):
         return False
-    widths = [at for at, side in enumerate(sides) if side.is_width or (side.said and at)]
+    widths = [at for at, side in enumerate(sides) if side.is_width]
     return not widths or _width_at(spec, hints) in widths
 
 
@@ -116,10 +130,10 @@ def _made(
 ) -> Iterator[InputSpec]:
     """The stated shape, with the widths that the layers tell."""
     told = [spec.shape[_width_at(spec, hints)] for spec in options if len(spec.shape) > 1 and spec.dtype == "float32"]
-    widths = list(dict.fromkeys(told))[:2] if any(side.is_width for side in sides) else []
+    widths = list(dict.fromkeys(told))[:2] if any(not side.size for side in sides) else []
     for width in widths or [_WIDTH]:
         shape = tuple(side.size or width for side in sides)
-        if "mask" in name:
+        if _MASK.search(name):
             yield InputSpec(shape, "int64", low=1, high=2)
             yield InputSpec(shape, "bool")
         elif integers:

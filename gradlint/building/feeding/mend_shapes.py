@@ -7,7 +7,7 @@ from dataclasses import replace
 from gradlint.building.feeding.arguments import Proposal
 from gradlint.core.target import InputSpec
 
-_CHANNELS = re.compile(r"expected input\[[\d, ]+\] to have (\d+) channels, but got (\d+) channels")
+_CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels, but got (\d+) channels")
 _NORMED = re.compile(r"normalized_shape=\[(\d+)\].*got input of size\s*\[([\d, ]+)\]")
 _PRODUCT = re.compile(
     r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)"
@@ -18,6 +18,7 @@ _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
 _FRAMES = 8
+_SIDE = 32
 
 
 def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -55,9 +56,12 @@ def _channels(proposal: Proposal, text: str) -> Iterator[Proposal]:
     match = _CHANNELS.search(text)
     if match is None:
         return
-    needed, got = int(match[1]), int(match[2])
+    needed, got = int(match[2]), int(match[3])
+    seen = tuple(int(side) for side in match[1].split(","))
     for at, spec in _tensors(proposal):
         shape = spec.shape
+        if seen == (1, *shape):  # taken for a single map without a batch
+            yield _with(proposal, at, replace(spec, shape=(shape[0], needed, *(_SIDE,) * (len(shape) - 1))))
         if len(shape) < 3:
             continue
         if shape[1] == got:

@@ -1,13 +1,16 @@
-"""Which argument of a forward was missing: from the expression that failed back through the calls that led to it."""
+"""Which arguments a failure of a forward is about: from the expression that failed back to them."""
 
 import ast
 import linecache
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from types import FrameType, TracebackType
 
 from gradlint.building.failure import is_foreign
+
+_FARTHEST = 3
+"""Assignments that are gone back."""
 
 
 def missed(error: BaseException) -> list[str]:
@@ -26,6 +29,31 @@ def missed(error: BaseException) -> list[str]:
         if not wanted:
             break
     return list(dict.fromkeys(names))
+
+
+def involved(error: BaseException, forward: ast.AST | None, arguments: Collection[str]) -> list[str]:
+    """Arguments of the outermost forward from which the expression at which it failed was computed, the most direct
+    ones first."""
+    outermost = next((tb for tb in _tracebacks(error.__traceback__) if tb.tb_frame.f_code.co_name == "forward"), None)
+    expression = _expression(outermost) if outermost is not None else None
+    if outermost is None or expression is None:
+        return []
+    names = dict.fromkeys(_names(expression))
+    for _ in range(_FARTHEST):
+        for target, sources in _assignments(forward):
+            if target in names and target not in arguments:
+                names |= dict.fromkeys(sources)
+    return [name for name in names if name in arguments]
+
+
+def _assignments(forward: ast.AST | None) -> Iterator[tuple[str, set[str]]]:
+    """Local names, with the names that they are computed from."""
+    for node in ast.walk(forward) if forward is not None else ():
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                for leaf in ast.walk(target):
+                    if isinstance(leaf, ast.Name):
+                        yield leaf.id, _names(node.value)
 
 
 def _tracebacks(tb: TracebackType | None) -> Iterator[TracebackType]:
