@@ -37,7 +37,7 @@ def scan_file(path: str, source: str) -> FileScan:
     names = Names(tree)
     candidates = find_candidates(tree, names)
     if not candidates:
-        return FileScan(path, False, why_none(tree, names), tree=tree)
+        return FileScan(path, False, why_none(tree, names, source), tree=tree)
     functions = {name: node for name, node in definitions(tree).items() if isinstance(node, ast.FunctionDef)}
     notebook = Notebook(path, names, candidates, functions)
     sole = _sole_model(candidates)

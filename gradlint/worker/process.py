@@ -209,7 +209,7 @@ class Worker:
         assert self._process is not None
         allowed = self._memory + self._baseline
         leader = self._process.pid
-        if _status(self._process) is not None:
+        if watch.status(self._process) is not None:
             self._mourn(target)
         if watch.resident(leader) > allowed:
             self._abandon(crash.too_large(target, self._stage, self._memory, self._ask_where()))
@@ -236,7 +236,7 @@ class Worker:
     def _mourn(self, target: Target) -> NoReturn:
         """The answers' end has been closed: tell how the process ended."""
         assert self._process is not None
-        status = _status(self._process, patience=0.5)
+        status = watch.status(self._process, patience=0.5)
         if status is None:
             self._abandon(crash.talked_nonsense(target, self._stage, "it was closed"))
         self._drain_prints()
@@ -287,15 +287,3 @@ def _pipe() -> tuple[int, int]:
         if end < 3:
             os.close(end)
     return read, write
-
-
-def _status(process: subprocess.Popen[bytes], patience: float = 0.0) -> int | None:
-    """How a process ended, as `Popen.returncode`; None while it lives. It is not reaped: its number stays its own."""
-    deadline = time.monotonic() + patience
-    while True:
-        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if ended is not None:
-            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(0.002)
