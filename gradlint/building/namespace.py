@@ -154,7 +154,9 @@ def _changes(call: ast.Call, name: str, functions: Functions) -> bool:
         handed = any(isinstance(argument, ast.Name) and argument.id == name for argument in call.args)
         return handed and starts(call.func, functions)
     method = call.func.attr
-    if _root(call.func.value) == name and (method in _INITIALISING or method.startswith("register") or method.endswith("_")):
+    if _root(call.func.value) == name and (
+        method in _INITIALISING or method.startswith("register") or method.endswith("_")
+    ):
         return True
     inits = method.endswith("_") and "init" in ast.unparse(call.func)
     return inits and any(_root(argument) == name for argument in call.args)

@@ -11,7 +11,9 @@ from gradlint.core.location import Location
 
 
 class _Shell(ModuleType):
-    """A package whose `__init__` has not been run."""
+    """A package whose `__init__` is not run, or not yet."""
+
+    is_filled = False
 
 
 def enter_package(package: str, outside: Path, path: str, *, stubbed: bool) -> None:
@@ -46,9 +48,9 @@ def enter_package(package: str, outside: Path, path: str, *, stubbed: bool) -> N
 def fill_package(error: ImportError) -> bool:
     """Run the `__init__` of the package that an import missed a name in; whether to try again."""
     shell = sys.modules.get(error.name or "")
-    if not isinstance(shell, _Shell) or not Path(str(shell.__file__)).is_file():
+    if not isinstance(shell, _Shell) or shell.is_filled or not Path(str(shell.__file__)).is_file():
         return False
-    shell.__class__ = ModuleType
+    shell.is_filled = True
     shell.__package__ = shell.__name__
     code = compile(Path(str(shell.__file__)).read_bytes(), str(shell.__file__), "exec", dont_inherit=True)
     exec(code, shell.__dict__)

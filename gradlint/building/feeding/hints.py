@@ -47,7 +47,9 @@ _SIZE_NAMES = [
     "spatial_size",
 ]
 _FEATURE_NAMES = ("input_size", "input_dim", "in_dim", "in_features", "n_features", "num_features", "n_inputs")
-_OF_MAPS = re.compile(r"((encoder|in|input|feat|feature|backbone|stage)s?_)?(channels|chans|dims|planes|widths)(_list)?")
+_OF_MAPS = re.compile(
+    r"((encoder|in|input|feat|feature|backbone|stage)s?_)?(channels|chans|dims|planes|widths)(_list)?"
+)
 _MAPS = 4
 _TURNING = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "rearrange", ".t()", ".T", ".mT")
 _SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")

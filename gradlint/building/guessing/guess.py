@@ -138,15 +138,19 @@ class _Guesser:
             return None
 
     def _value(self, name: str, annotation: Any = inspect.Parameter.empty) -> Any:
+        literals = literals_of(annotation)
+        if literals:
+            return literals[0] if isinstance(literals[0], str) else literals[-1]  # of sizes, the whole model's
+        return self._unlisted(name, annotation)
+
+    def _unlisted(self, name: str, annotation: Any) -> Any:
+        """A value that the annotation does not list."""
         owner = self._annotated_class(annotation)
         if owner is not None:
             return self._made(owner, name)
         entries = self._annotated_entries(annotation)
         if entries is not None:
             return [self._made(entries, name) for _ in range(2)]
-        literals = literals_of(annotation)
-        if literals:
-            return literals[0] if isinstance(literals[0], str) else literals[-1]  # of numbers, the most capable model's
         usage = usage_of(name, self.tree, self._positions)
         said = Kind.UNKNOWN if annotation is inspect.Parameter.empty else annotated(annotation)
         kind = usage.kind if said is Kind.UNKNOWN else said

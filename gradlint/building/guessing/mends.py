@@ -14,7 +14,9 @@ _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate 
 _NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
 _NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
 _UNPACKED = re.compile(r"values to unpack \(expected (\d+)")
-_ITERATED = re.compile(r"\b(?:len|zip|enumerate|iter|tuple|list|sum|max|min|reversed)\((\w+)|\b(\w+)\[|\bin (\w+)|\*(\w+)")
+_ITERATED = re.compile(
+    r"\b(?:len|zip|enumerate|iter|tuple|list|sum|max|min|reversed)\((\w+)|\b(\w+)\[|\bin (\w+)|\*(\w+)"
+)
 _STAGES = 4
 
 

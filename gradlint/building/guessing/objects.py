@@ -45,7 +45,7 @@ class GuessedConfig:
     """Stands for a configuration object that nobody has defined: its attributes are guessed when they are read."""
 
     def __init__(self, parameter: str, tree: ast.AST | None, value_of: Callable[[str], Any]) -> None:
-        self.__dict__.update(_parameter=parameter, _value_of=value_of, _optional=_asked_attributes(tree))
+        self.__dict__.update(_parameter=parameter, _value_of=value_of, _optional=asked_attributes(tree))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name in self.__dict__["_optional"] or name in ("keys", "items", "to_dict", "copy"):
@@ -100,7 +100,7 @@ def toml(value: Any) -> str:
     return f'{{ expression = "{value.__name__ if isinstance(value, type) else "…"}" }}'
 
 
-def _asked_attributes(tree: ast.AST | None) -> frozenset[str]:
+def asked_attributes(tree: ast.AST | None) -> frozenset[str]:
     """Attributes that code asks for with a default, or whether they are there: they need not be."""
     return frozenset(_optional(tree)) if tree is not None else frozenset()
 

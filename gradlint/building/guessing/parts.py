@@ -6,12 +6,12 @@ import sys
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
 from gradlint.building.guessing.reads import attributes_read, provided
-from gradlint.building.guessing.siblings import Sibling, imported, siblings_of
+from gradlint.building.guessing.siblings import imported, siblings_of
 from gradlint.building.guessing.signature import required
 from gradlint.building.guessing.usage import Usage, definition_of
 
@@ -27,7 +27,7 @@ _TRIED = 6
 """Files that are imported in search of a class."""
 
 
-def is_module_class(value: Any, apart: Any = None) -> bool:
+def is_module_class(value: Any, apart: Any = None) -> TypeGuard[type[nn.Module]]:
     """Whether something is a user's class of modules that can be built and run."""
     if not isinstance(value, type) or not issubclass(value, nn.Module) or value is apart:
         return False
@@ -88,11 +88,6 @@ def _beside(name: str, reads: frozenset[str], home: ModuleType, place: int) -> t
     close = [sibling for sibling in found if _is_close(sibling.name, name)]
     telling = close if not reads and not _WHOLE.fullmatch(name) else [*close, *(s for s in found if s not in close)]
     likely = [s for s in telling if reads or s in close or s.importers]
-    fitting = (cls for s in likely[:_TRIED] if (cls := _imported(s)) is not None and _fits(cls, name, reads))
-    found = list(islice(fitting, place + 1))
-    return found[-1] if found else None
-
-
-def _imported(sibling: Sibling) -> type[nn.Module] | None:
-    found = imported(sibling)
-    return found if isinstance(found, type) and is_module_class(found) else None
+    classes = (imported(sibling) for sibling in likely[:_TRIED])
+    fitting = list(islice((cls for cls in classes if is_module_class(cls) and _fits(cls, name, reads)), place + 1))
+    return fitting[-1] if fitting else None

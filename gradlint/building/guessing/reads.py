@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from gradlint.building.guessing.objects import asked_attributes
 from gradlint.building.guessing.signature import positional
 from gradlint.building.guessing.usage import definition_of
 
@@ -29,17 +30,11 @@ def attributes_read(
     """
     if tree is None:
         return frozenset()
-    optional = {node.args[1].value for node in ast.walk(tree) if _asks_for(node)}  # type: ignore[attr-defined]
+    optional = set(asked_attributes(tree))
     found = set(_own(name, tree)) - optional - _OF_ANY
     for callee, parameter in _handed(name, tree, known) if depth else ():
         found |= attributes_read(parameter, definition_of(callee, {}), _names_beside(callee), depth - 1)
     return frozenset(found)
-
-
-def _asks_for(node: ast.AST) -> bool:
-    """`hasattr(net, "x")`, `getattr(net, "x", None)`."""
-    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1
-    return is_call and node.func.id in ("hasattr", "getattr") and isinstance(node.args[1], ast.Constant)  # type: ignore[attr-defined]
 
 
 def _own(name: str, tree: ast.AST) -> Iterator[str]:
@@ -67,11 +62,8 @@ def _handed(name: str, tree: ast.AST, known: Callable[[str], Any]) -> Iterator[t
 
 
 def _names_beside(thing: Any) -> Callable[[str], Any]:
-    return vars(sys.modules.get(getattr(thing, "__module__", ""))).get if _is_loaded(thing) else (lambda name: None)
-
-
-def _is_loaded(thing: Any) -> bool:
-    return getattr(thing, "__module__", "") in sys.modules
+    home = sys.modules.get(getattr(thing, "__module__", ""))
+    return vars(home).get if home is not None else (lambda name: None)
 
 
 def provided(cls: type) -> frozenset[str]:
@@ -89,10 +81,11 @@ def _assigned(cls: type) -> Iterator[str]:
     except (OSError, TypeError, SyntaxError):
         return
     for node in ast.walk(tree):
-        is_own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
-        if is_own and isinstance(node.ctx, ast.Store):
-            yield node.attr
         match node:
-            case ast.Call(func=ast.Attribute(attr="register_buffer" | "register_parameter" | "add_module"), args=args):
-                if args and isinstance(args[0], ast.Constant) and isinstance(args[0].value, str):
-                    yield args[0].value
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                yield name
+            case ast.Call(
+                func=ast.Attribute(attr="register_buffer" | "register_parameter" | "add_module"),
+                args=[ast.Constant(value=str() as name), *_],
+            ):
+                yield name
