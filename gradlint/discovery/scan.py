@@ -11,6 +11,7 @@ from gradlint.discovery.following import follow_file
 from gradlint.discovery.modules import definitions
 from gradlint.discovery.names import FRAMEWORKS, Names
 from gradlint.discovery.notebook import Notebook
+from gradlint.discovery.registries import registered
 from gradlint.discovery.roots import principal
 from gradlint.discovery.unrunnable import why_none
 from gradlint.discovery.values import Candidate, FileScan
@@ -43,6 +44,7 @@ def scan_file(path: str, source: str) -> FileScan:
     sole = _sole_model(candidates)
     for records in (False, True):  # the first pass learns which models functions are handed
         follow_file(tree, notebook, records=records, sole=sole)
+    notebook.constructions += registered(tree, notebook)
     return FileScan(
         path,
         True,
