@@ -8,14 +8,17 @@ from typing import Any
 import click
 
 from gradlint import engine
+from gradlint.cache.store import Store
 from gradlint.cli import completing, options
 from gradlint.cli.formats import FORMATS
-from gradlint.cli.messages import Bar
+from gradlint.cli.messages import Bar, tell
 from gradlint.cli.output import output_of
 from gradlint.cli.usage import reported
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
+from gradlint.core.text import tame
+from gradlint.engine.kept import Memory, folder_of
 from gradlint.engine.revisions import check_since
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
@@ -40,6 +43,7 @@ from gradlint.report.style import remember
     "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Write a report to a file, too; repeatable."
 )
 @options.output
+@options.cache
 @click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why.")
 @click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
 @click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built.")
@@ -66,14 +70,17 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     if given["with_dependents"]:
         widened = engine.with_dependents(paths, config)
         paths, notes = widened.paths, widened.notes
+    memory = Memory(Store(folder_of(config))) if config.cache else None
     bar = Bar()
     try:
         if given["since"] is not None:
             report = check_since(paths, config, given["since"], progress=bar, stdin=stdin)
         else:
-            report = engine.check(paths, config, progress=bar, stdin=stdin)
+            report = engine.check(paths, config, progress=bar, stdin=stdin, memory=memory)
     finally:
         bar.close()
+    if memory is not None and given["verbose"]:
+        _tell_what_is_not_kept(memory)
     return replace(report, notes=notes + report.notes), config
 
 
@@ -82,3 +89,11 @@ def _standard_input() -> bytes:
         return sys.stdin.buffer.read()
     except OSError as error:
         raise UsageError(f"cannot read standard input: {error.strerror}", remedy="gradlint check - < FILE") from error
+
+
+def _tell_what_is_not_kept(memory: Memory) -> None:
+    """Why files will be looked at anew the next time."""
+    for path, why in memory.why_not.items():
+        tell(tame(f"not cached: {path}: {why}"))
+    if memory.store.trouble:
+        tell(tame(f"nothing is cached in {memory.store.folder}: {memory.store.trouble}"))

@@ -56,6 +56,16 @@ def baseline(command: Command) -> Command:
     return click.option("--baseline", metavar="PATH", help=text, shell_complete=completing.paths)(command)
 
 
+def cache(command: Command) -> Command:
+    """`--no-cache`, `--cache-dir`."""
+    for decorator in (
+        click.option("--cache-dir", metavar="PATH", help="Folder of kept results (default .gradlint_cache)."),
+        click.option("-n", "--no-cache", is_flag=True, help="Look at every file anew, and keep nothing."),
+    ):
+        command = decorator(command)
+    return command
+
+
 def output(command: Command) -> Command:
     """`--color`, `-o`."""
     for decorator in (
@@ -79,10 +89,12 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
         key = name.replace("_", "-")
         if key in _SETTINGS and value:
             overrides[key] = listed(",".join(value), f"--{key}")
-        elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline") and value is not None) or (
-            key == "probe" and value
-        ):
+        elif (
+            key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline", "cache-dir") and value is not None
+        ) or (key == "probe" and value):
             overrides[key] = value
+    if given.get("no_cache"):
+        overrides["cache"] = False
     return load(
         base_folder(paths),
         overrides=overrides,
