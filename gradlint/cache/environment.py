@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
-from gradlint import __version__
 from gradlint.cache.observations import digest
 from gradlint.cache.store import LAYOUT
 
@@ -18,8 +17,8 @@ GRADLINT = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
 _DEVICE = "/dev/nvidiactl"
 
 
-def environment_key(environment: Mapping[str, str]) -> str:
-    """Digest of versions, platform, folder and of variables that are read unseen."""
+def environment_key(environment: Mapping[str, str], version: str) -> str:
+    """Digest of versions (gradlint's own is given), platform, folder and of variables that are read unseen."""
     read = sorted((name, value) for name, value in environment.items() if name.startswith(_PREFIXES))
     try:
         folder = os.getcwd()
@@ -28,7 +27,7 @@ def environment_key(environment: Mapping[str, str]) -> str:
     machine = (sys.platform, os.uname().machine, os.path.exists(_DEVICE))
     parts = (
         LAYOUT,
-        __version__,
+        version,
         sorted(_own(GRADLINT)),
         sys.version,
         sys.executable,

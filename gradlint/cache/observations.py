@@ -16,7 +16,7 @@ LINK, STAMP, MODULE, PACKAGES = "link", "stamp", "module", "packages"
 VARIABLE, VARIABLES, NEVER = "variable", "variables", "never"
 """`NEVER` is the observation that cannot be repeated; its subject says why."""
 MARK = "_GRADLINT_WORKER"
-"""A variable that differs from one worker to the next, and means nothing."""
+"""In the environment of a worker and of whatever it starts, with a value of its own: how strays are found."""
 WALKED = (".py", ".ipynb", ".md")
 """Endings of the files that a walk of gradlint's own looks at."""
 _LARGEST = 64 * 2**20

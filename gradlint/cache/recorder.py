@@ -53,22 +53,18 @@ Owners = dict[str, str]
 class Recorder:
     """Everything observed between `begin` and `finish`. One at a time is active in a process."""
 
-    def __init__(
-        self, environment: Mapping[str, str] | None = None, *, is_own: bool = False, own: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, is_own: bool = False) -> None:
         """Nothing is recorded yet.
 
         Args:
             environment: as the process was given it, whatever it has changed since.
             is_own: whether this is gradlint's own process, which starts workers and asks its store by design.
-            own: folders of gradlint's own, which tell nothing.
         """
         self._environment = dict(os.environ if environment is None else environment)
         self._is_own = is_own
         self._seen: Seen = {}
         self._owned: dict[str, tuple[str, list[Owners]]] = {}
         self._states: dict[str, tuple[int, ...]] = {}
-        self._own = own
         self._made: set[str] = set()
         self._local = threading.local()
 
@@ -77,13 +73,13 @@ class Recorder:
         if anew:
             self._seen = {}
             self._states = {}
-            self._made = set(self._own)
+            self._made = set()
         _activate(self)
 
     def finish(self) -> Seen:
         """Everything seen since it was begun anew, and by the modules that are still loaded when they were."""
         _activate(None)
-        with self._unwatched():
+        with self.unwatched():
             self._owned = {key: item for key, item in self._owned.items() if any(map(_are_loaded, item[1]))}
             for key, (value, _) in self._owned.items():
                 self._seen.setdefault(key, value)
@@ -94,13 +90,17 @@ class Recorder:
 
     def refuse(self, why: str) -> None:
         """What is being done is not to be kept."""
-        with self._unwatched():
+        with self.unwatched():
             self._note(NEVER, why)
+
+    def leave_out(self, folder: str) -> None:
+        """What a folder of gradlint's own holds tells nothing."""
+        self._made.add(folder)
 
     def modules(self, seen: Seen, apart: frozenset[str] = frozenset()) -> Seen:
         """The files of all modules loaded now that are neither the standard library's nor known by name already."""
         found: Seen = {}
-        with self._unwatched():
+        with self.unwatched():
             for name, module in list(sys.modules.items()):
                 path = getattr(module, "__file__", None)
                 if name in apart or not isinstance(path, str) or path.startswith("<") or _is_known(path):
@@ -113,15 +113,15 @@ class Recorder:
 
     def installed(self) -> Seen:
         """What is installed in each folder of the import path."""
-        with self._unwatched():
+        with self.unwatched():
             folders = [
                 entry for entry in sys.path if os.path.isdir(entry or ".") and not callers.is_standard(f"{entry}/")
             ]
             return {key_of(PACKAGES, full): observe(PACKAGES, full, {}) for full in map(_full, folders) if full}
 
     @contextmanager
-    def _unwatched(self) -> Iterator[None]:
-        """What gradlint does here is no observation of the code that it records."""
+    def unwatched(self) -> Iterator[None]:
+        """What this thread does inside is no observation of the code that is recorded."""
         before = getattr(self._local, "is_inside", False)
         self._local.is_inside = True
         try:
@@ -137,7 +137,7 @@ class Recorder:
         """Take down an observation, as the thing is now: before it is read."""
         if self.is_inside():
             return
-        with self._unwatched():
+        with self.unwatched():
             self._note(what, subject, frame)
 
     def note_environment(self, frame: FrameType | None) -> None:
@@ -149,7 +149,7 @@ class Recorder:
         """The same, of a path in any form; descriptors stand for nothing new."""
         if isinstance(path, int) or path is None or self.is_inside():
             return
-        with self._unwatched():
+        with self.unwatched():
             full = _full(path)
             if full is not None and not full.startswith(_MACHINE) and not _is_known(full) and not self._is_made(full):
                 self._note(what, full, frame)
@@ -188,7 +188,7 @@ class Recorder:
             if what is not None:
                 self.note_path(what, arguments[0] if arguments[0] is not None else ".", frame)
         elif event == "os.mkdir":
-            with self._unwatched():
+            with self.unwatched():
                 full = _full(arguments[0])
                 if full is not None and not os.path.lexists(full):
                     self._made.add(full)
@@ -203,7 +203,7 @@ class Recorder:
         if not is_new:
             self.note_path(CONTENT, path, sys._getframe(3))
         if writes:
-            with self._unwatched():
+            with self.unwatched():
                 full = _full(path)
                 if full is not None:
                     self._made.add(full)
@@ -263,6 +263,16 @@ _active: Recorder | None = None
 def active() -> Recorder | None:
     """The recorder that listens now."""
     return _active
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """What this thread does inside is no observation, whoever records."""
+    if _active is None:
+        yield
+        return
+    with _active.unwatched():
+        yield
 
 
 def refuse(why: str) -> None:

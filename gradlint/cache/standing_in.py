@@ -35,7 +35,7 @@ def put_up(who: Who) -> None:
     _replace(os, "readlink", _telling(os.readlink, LINK))
     _replace(_Environ, "__getitem__", _variable(_Environ.__getitem__))
     for name in ("__iter__", "__len__", "copy"):
-        _replace(_Environ, name, _variables(getattr(_Environ, name)))
+        _replace(_Environ, name, _variables(getattr(_Environ, name)))  # all at once: none of them is noted singly
     sys.meta_path.insert(0, _searches)
 
 
@@ -120,9 +120,11 @@ def _variables(original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def read(self: Any) -> Any:
         recorder = _recorder()
-        if recorder is not None:
-            recorder.note_environment(sys._getframe(1))
-        return original(self)
+        if recorder is None:
+            return original(self)
+        recorder.note_environment(sys._getframe(1))
+        with recorder.unwatched():
+            return original(self)
 
     return read
 

@@ -1,15 +1,18 @@
 """`gradlint check`."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from gradlint import engine
+from gradlint.cache.recorder import Recorder
 from gradlint.cache.store import Store
-from gradlint.cli import completing, options
+from gradlint.cli import completing, options, replay
 from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar, tell
 from gradlint.cli.output import output_of
@@ -22,6 +25,7 @@ from gradlint.engine.kept import Memory, folder_of
 from gradlint.engine.revisions import check_since
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
+from gradlint.worker.environment import scrubbed
 
 
 @click.command("check")
@@ -48,18 +52,37 @@ from gradlint.report.style import remember
 @click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
 @click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built.")
 @click.option("-q", "--quiet", is_flag=True, help="Findings only.")
-def command(paths: tuple[str, ...], **given: Any) -> int:
+@click.pass_obj
+def command(arguments: tuple[str, ...], /, paths: tuple[str, ...], **given: Any) -> int:
     """Predict where the gradients of models will starve or explode. PATHS default to the current directory.
 
     This RUNS the definitions of the files, in a process of its own.
     """
-    output = output_of(given)
-    report, config = reported(lambda: _check(paths or (".",), given), output.fail)
-    output.write(report)
-    return exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
+    with recorded() as recorder:
+        output = output_of(given)
+        report, config, memory = reported(lambda: _check(paths or (".",), given, recorder), output.fail)
+        text = output.write(report)
+        code = exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
+        is_repeatable = output.is_repeatable and given["since"] is None and "-" not in paths
+        if memory is not None and is_repeatable:
+            replay.keep(arguments, recorder, memory, text, code)
+    return code
 
 
-def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Config]:
+@contextmanager
+def recorded() -> Iterator[Recorder]:
+    """What this process observes: the same again would let it print the same again."""
+    recorder = Recorder(scrubbed(os.environ), is_own=True)
+    recorder.begin()
+    try:
+        yield recorder
+    finally:
+        recorder.finish()
+
+
+def _check(
+    paths: tuple[str, ...], given: Mapping[str, Any], recorder: Recorder
+) -> tuple[Report, Config, Memory | None]:
     name = given["stdin_filename"] or "stdin.py"
     config = options.config_of([name if path == "-" else path for path in paths], given)
     stdin = None
@@ -71,6 +94,8 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
         widened = engine.with_dependents(paths, config)
         paths, notes = widened.paths, widened.notes
     memory = Memory(Store(folder_of(config))) if config.cache else None
+    if memory is not None:
+        recorder.leave_out(memory.store.folder)
     bar = Bar()
     try:
         if given["since"] is not None:
@@ -81,7 +106,7 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
         bar.close()
     if memory is not None and given["verbose"]:
         _tell_what_is_not_kept(memory)
-    return replace(report, notes=notes + report.notes), config
+    return replace(report, notes=notes + report.notes), config, memory
 
 
 def _standard_input() -> bytes:

@@ -160,15 +160,12 @@ def _width() -> int:
 
 
 def write(text: str, output_file: str | None) -> None:
-    """To the file, or to stdout; a reader that has left (`| head`) is no error, and UTF-8 where a locale knows less."""
+    """To the file, or to stdout."""
     if output_file is not None:
         files.save(text, output_file)
         return
     try:
-        sys.stdout.buffer.write(text.encode("utf-8"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        streams.give_up(sys.stdout.fileno())
+        streams.show(text)
     except OSError as error:
         streams.give_up(sys.stdout.fileno())
         raise UsageError(f"cannot write to standard output: {error.strerror}", remedy="-o FILE") from error

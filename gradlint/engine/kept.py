@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from gradlint import __version__
 from gradlint.cache.environment import environment_key
-from gradlint.cache.observations import NEVER, Present, Seen, digest
+from gradlint.cache.observations import FOLDER, NEVER, Present, Seen, digest
+from gradlint.cache.recorder import unwatched
 from gradlint.cache.store import Store
 from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config
 from gradlint.core.report import Skipped
@@ -22,8 +24,6 @@ from gradlint.engine.reading import Reading
 from gradlint.worker.environment import scrubbed
 from gradlint.worker.messages import Settings, TargetResult
 from gradlint.worker.portable import portable
-
-FOLDER = ".gradlint_cache"
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -75,7 +75,7 @@ class Memory:
 
     def __init__(self, store: Store, environment: Mapping[str, str] | None = None) -> None:
         """`environment`: usually `os.environ`."""
-        given = scrubbed(os.environ if environment is None else environment)
+        given = scrubbed(os.environ.copy() if environment is None else environment)
         self.store = store
         self.found = 0
         """Files that were not looked at anew."""
@@ -84,7 +84,8 @@ class Memory:
         self.seen: Seen = {}
         """Everything that the results of this run were made from, beside the sets."""
         self.sets: set[str] = set()
-        self._environment = environment_key(given)
+        with unwatched():
+            self._environment = environment_key(given, __version__)
         self._present = Present(given)
         self._holds: dict[str, bool] = {}
         self._bases: dict[int, Seen] = {}
@@ -108,7 +109,7 @@ class Memory:
             kept = _kept.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        with self._lock:
+        with self._lock, unwatched():
             if not (all(map(self._set_holds, kept.sets)) and self._present.holds(kept.seen)):
                 return None
             self._take_up(kept)
@@ -138,11 +139,6 @@ class Memory:
             if base is not None:
                 self._bases[id(worker)] = base
             return self._bases.get(id(worker))
-
-    def forget(self, job: Job, why: str) -> None:
-        """Note that nothing can be kept of a file."""
-        with self._lock:
-            self.why_not[job.shown] = why
 
     def _take_up(self, kept: Kept) -> None:
         self.seen.update(kept.seen)

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import msgspec
 
+from gradlint.cache.observations import MARK
 from gradlint.core.errors import AnalysisError, GradlintError
 from gradlint.core.target import Target
 from gradlint.worker import crash, watch
@@ -35,8 +36,6 @@ START_LIMIT = 300.0
 """Seconds within which torch must have been imported."""
 KEPT_OUTPUT = 16 * 1024
 MOST_PROCESSES = 256
-_MARK = "_GRADLINT_WORKER"
-"""In the environment of a worker and of whatever it starts, with a value of its own: how strays are found."""
 _NUMBER_BITS = 62
 """Of a request's number, which nobody can guess who has not been asked: a file cannot answer for the next ones."""
 _TICK = 0.1
@@ -102,7 +101,7 @@ class Worker:
         self._prints, print_write = _pipe()
         self._traces, trace_write = _pipe()
         given = (request_read, answer_write, trace_write)
-        self._mark = f"{_MARK}={secrets.token_hex(16)}"
+        self._mark = f"{MARK}={secrets.token_hex(16)}"
         command = [sys.executable, "-P", "-m", "gradlint.worker", *map(str, given), str(self._memory)]
         try:
             self._process = subprocess.Popen(
@@ -110,7 +109,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=print_write,
                 stderr=print_write,
-                env={**scrubbed(os.environ), _MARK: self._mark.partition("=")[2]},
+                env={**scrubbed(os.environ.copy()), MARK: self._mark.partition("=")[2]},
                 pass_fds=given,
                 start_new_session=True,
             )
