@@ -47,7 +47,7 @@ class Config(Section, frozen=True):
     cache: bool = True
     """Whether `gradlint check` keeps results for the next run."""
     cache_dir: str | None = None
-    """Folder for them, relative to what names it; None is `.gradlint_cache` beside the configuration file."""
+    """Folder for them, relative to what names it; None: `.gradlint_cache` beside the configuration file."""
     per_file_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     severity: dict[str, Level] = msgspec.field(default_factory=dict)
     overrides: tuple[OverrideEntry, ...] = ()
@@ -291,8 +291,7 @@ _EXAMPLES = {
     "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
     "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
     "baseline": '"gradlint-baseline.json"', "cache": "false", "cache-dir": '".gradlint_cache"',
-    "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }',
-    "severity": '{ missing-normalization = "info" }',
+    "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }', "severity": '{ missing-normalization = "info" }',
     "overrides": '[{ rule = "GL101", model = "Net", reason = "why it is meant" }]',
 }  # fmt: skip
 

@@ -151,8 +151,9 @@ class Recorder:
             return
         with self.unwatched():
             full = _full(path)
-            if full is not None and not full.startswith(_MACHINE) and not _is_known(full) and not self._is_made(full):
-                self._note(what, full, frame)
+            if full is None or f"{full}/".startswith(_MACHINE) or _is_known(full) or self._is_made(full):
+                return
+            self._note(what, full, frame)
 
     def _note(self, what: str, subject: str, frame: FrameType | None = None) -> None:
         if what == CONTENT:

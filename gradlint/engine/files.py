@@ -101,5 +101,5 @@ class Run:
         answer = worker.ask(request)
         assert isinstance(answer, Result)
         if self._memory is not None:
-            answers.observed(answer.seen, self._memory.base_of(worker, answer.base))
+            answers.observed(answer.seen, answer.base)
         return answer.result

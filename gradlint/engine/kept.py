@@ -88,7 +88,6 @@ class Memory:
             self._environment = environment_key(given, __version__)
         self._present = Present(given)
         self._holds: dict[str, bool] = {}
-        self._bases: dict[int, Seen] = {}
         self._lock = threading.Lock()
 
     def key(self, job: Job, source: str, config: Config, configured: Sequence[Target], settings: Settings) -> str:
@@ -132,13 +131,6 @@ class Memory:
         self.store.put({key: msgspec.json.encode(kept), **sets})
         with self._lock:
             self._take_up(kept)
-
-    def base_of(self, worker: object, base: Seen | None) -> Seen | None:
-        """What a worker was made of: it says so once in its life, in the first answer of each process."""
-        with self._lock:
-            if base is not None:
-                self._bases[id(worker)] = base
-            return self._bases.get(id(worker))
 
     def _take_up(self, kept: Kept) -> None:
         self.seen.update(kept.seen)

@@ -92,7 +92,7 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     seen: dict[str, str] | None = None
     """What was observed on the way, where that was asked for: `gradlint.cache.observations`."""
     base: dict[str, str] | None = None
-    """The same of the worker itself: what it had loaded before it looked at any file; in its first such answer only."""
+    """The same of the worker itself: what it had loaded before it looked at any file. It is sent once."""
 
 
 class Table(msgspec.Struct, frozen=True, tag="table"):

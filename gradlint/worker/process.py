@@ -51,9 +51,8 @@ class Worker:
         self._timeout = timeout
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
-        self._buffer = b""
-        self._output = b""
-        self._trace = b""
+        self._base: dict[str, str] | None = None
+        self._buffer = self._output = self._trace = b""
         self._stage = "start"
         self._mark = ""
         self._baseline = 0
@@ -82,9 +81,16 @@ class Worker:
             elif (
                 isinstance(message, Result | Table) and isinstance(message, wanted) and message.number == request.number
             ):
-                return message
+                return self._with_base(message)
             else:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))
+
+    def _with_base(self, message: Result | Table) -> Result | Table:
+        """What the process was made of it says once; it holds for all that it answers."""
+        if isinstance(message, Table):
+            return message
+        self._base = message.base or self._base
+        return msgspec.structs.replace(message, base=self._base)
 
     def tidy(self) -> None:
         """End the process where processes that it has started are still about: the next request gets a new one."""
@@ -123,6 +129,7 @@ class Worker:
         for descriptor in (self._answers, self._prints, self._traces):
             os.set_blocking(descriptor, False)
         self._buffer = self._output = self._trace = b""
+        self._base = None
         self._stage = "start"
         here = Target(path="", name="", line=1)
         try:
