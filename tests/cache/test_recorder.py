@@ -190,9 +190,14 @@ def test_what_cannot_be_observed_again_is_never_believed(code: str, folder: Path
 
 
 def test_what_code_has_written_itself_is_no_news(folder: Path) -> None:
-    code = "import tempfile, os\nwith tempfile.TemporaryDirectory() as f:\n p = os.path.join(f, 'x')\n open(p, 'w').write('1')\n"
-    seen = recorded(code + " assert os.path.exists(p) and open(p).read() and os.listdir(f)")
-    assert holds(seen)
+    code = """
+import tempfile, os
+with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, 'x')
+    open(path, 'w').write('1')
+    assert os.path.exists(path) and open(path).read() and os.listdir(folder)
+"""
+    assert holds(recorded(code))
 
 
 def test_a_variable_that_code_sets_itself_counts_as_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
