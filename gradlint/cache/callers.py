@@ -25,7 +25,11 @@ def is_standard(path: str) -> bool:
 
 
 def asked(frame: FrameType | None) -> str:
-    """What somebody wants who asks for a file's status: its kind, its content soon, or its size and time."""
+    """What somebody wants who asks for a file's status: its kind, its content soon, or its size and time.
+
+    Code that asks whether a file is there is about to read it, and not all that reads is seen: libraries in C and Rust
+    open files by themselves. So its content is observed at once.
+    """
     is_kind = False
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))
@@ -33,9 +37,10 @@ def asked(frame: FrameType | None) -> str:
             break
         is_kind = is_kind or frame.f_code.co_name in _KIND_ONLY
         frame = frame.f_back
-    if is_kind or frame is None or module.startswith(_READERS):
+    if frame is None or module.startswith(_READERS):
         return KIND
-    return CONTENT if module.startswith("gradlint.") else STATUS
+    is_own = module.startswith("gradlint.")
+    return KIND if is_own and is_kind else CONTENT if is_own or is_kind else STATUS
 
 
 def listing(frame: FrameType | None) -> str | None:

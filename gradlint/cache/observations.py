@@ -125,7 +125,8 @@ def stamp(path: str) -> str:
         found = os.stat(path)
     except (OSError, ValueError):
         return "absent"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    what = _kind_of(found.st_mode)
+    return f"{found.st_size} {found.st_mtime_ns}" if what == "file" else what
 
 
 def listing(path: str) -> str:

@@ -193,6 +193,8 @@ class Recorder:
                 full = _full(arguments[0])
                 if full is not None and not os.path.lexists(full):
                     self._made.add(full)
+        elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
+            self.note_path(CONTENT, arguments[0], sys._getframe(2))
         elif event in _ELSEWHERE and not self._is_own:
             self.note(NEVER, _ELSEWHERE[event], sys._getframe(2))
 

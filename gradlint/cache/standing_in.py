@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gradlint.cache import callers
-from gradlint.cache.observations import KIND, LINK, MODULE, VARIABLE, is_installed
+from gradlint.cache.observations import CONTENT, LINK, MODULE, VARIABLE, is_installed
 
 if TYPE_CHECKING:
     from gradlint.cache.recorder import Recorder
@@ -31,7 +31,7 @@ def put_up(who: Who) -> None:
         return
     for name in ("stat", "lstat"):
         _replace(os, name, _asking(getattr(os, name)))
-    _replace(os, "access", _telling(os.access, KIND))
+    _replace(os, "access", _telling(os.access, CONTENT))
     _replace(os, "readlink", _telling(os.readlink, LINK))
     _replace(_Environ, "__getitem__", _variable(_Environ.__getitem__))
     for name in ("__iter__", "__len__", "copy"):
@@ -68,9 +68,9 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 _HEARD = frozenset([
-    "open", "os.listdir", "os.scandir", "os.mkdir", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn",
-    "os.spawn", "os.fork", "os.forkpty", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname",
-    "socket.sendto", "urllib.Request", "sqlite3.connect",
+    "open", "os.listdir", "os.scandir", "os.mkdir", "ctypes.dlopen", "subprocess.Popen", "os.system", "os.exec",
+    "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "socket.connect", "socket.getaddrinfo",
+    "socket.gethostbyname", "socket.sendto", "urllib.Request", "sqlite3.connect",
 ])  # fmt: skip
 
 
@@ -83,8 +83,9 @@ def _asking(original: Callable[..., Any]) -> Callable[..., Any]:
         if recorder is not None and not recorder.is_inside() and not kwargs.get("dir_fd"):
             frame = sys._getframe(1)
             what = callers.asked(frame)
-            is_link = what == KIND and (original.__name__ == "lstat" or kwargs.get("follow_symlinks") is False)
-            recorder.note_path(LINK if is_link else what, path, frame)
+            recorder.note_path(what, path, frame)
+            if original.__name__ == "lstat" or kwargs.get("follow_symlinks") is False:
+                recorder.note_path(LINK, path, frame)
         return original(path, *args, **kwargs)
 
     return ask

@@ -1,12 +1,16 @@
 """What the answers of a worker are made from, where the parent wants to keep them."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
-from gradlint.cache.observations import Seen
+from gradlint.cache.named import named_files
+from gradlint.cache.observations import CONTENT, Seen, key_of, observe
 from gradlint.cache.recorder import Recorder, refuse
 from gradlint.worker.messages import Analyse, Message, Request, Result
 
@@ -61,6 +65,21 @@ class Recording:
         if not (isinstance(answer, Result) and isinstance(request, Analyse) and request.is_recorded):
             return answer
         every = {**self._seen, **self._recorder.modules(self._seen, self._names)}
+        every = {**every, **_named(request, every)}
         seen = {key: value for key, value in every.items() if self._base.get(key) != value}
         base, self._is_said = None if self._is_said else self._base, True
         return msgspec.structs.replace(answer, seen=seen, base=base)
+
+
+def _named(request: Analyse, seen: Seen) -> Seen:
+    """Content of files that the loaded sources name: what opens them need not be seen."""
+    here = request.folder or os.getcwd()  # noqa: PTH109
+    sources = {request.target.path: request.source}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str) and path.endswith(".py") and key_of(CONTENT, path) in seen and path not in sources:
+            with contextlib.suppress(OSError):
+                sources[path] = Path(path).read_text(encoding="utf-8", errors="replace")
+    named = {name for path, source in sources.items() for name in named_files(source, (here, str(Path(path).parent)))}
+    keys = {key_of(CONTENT, name): name for name in named}
+    return {key: observe(CONTENT, name, {}) for key, name in keys.items() if key not in seen}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gradlint.cache.named import named_files
 from gradlint.cache.observations import NEVER, Present, Seen
 from gradlint.cache.recorder import Recorder, refuse
 
@@ -96,6 +97,7 @@ READS: list[tuple[str, Prepare, Change]] = [
     ("import os; os.path.isfile('absent')", nothing, write("absent")),
     ("import os; os.path.isdir('absent')", nothing, write("absent/file")),
     ("import os; os.path.lexists('link')", nothing, points("link", "nowhere")),
+    ("import os; os.path.exists('a.pt')", write("a.pt"), write("a.pt", "2")),
     ("import os; os.access('absent', os.R_OK)", nothing, write("absent")),
     ("import os; os.readlink('link')", points("link", "a"), points("link", "b")),
     ("import os; os.path.realpath('link')", points("link", "a"), points("link", "b")),
@@ -265,3 +267,13 @@ def test_everything_is_put_back(folder: Path) -> None:
     before = (os.stat, os.lstat, os.access, os.readlink, type(os.environ).__getitem__, list(sys.meta_path))
     recorded("import os; os.stat('.')")
     assert before == (os.stat, os.lstat, os.access, os.readlink, type(os.environ).__getitem__, list(sys.meta_path))
+
+
+def test_names_of_files_in_a_source_are_found(folder: Path) -> None:
+    for name in ("weights.safetensors", "sub/data.h5", "net.py"):
+        write(name)(folder)
+    source = "load('weights.safetensors'); open(\"sub/data.h5\"); import_('net.py'); x = 'absent.bin'; y = 'no name'"
+    assert list(named_files(source, [str(folder), str(folder)])) == [
+        str(folder / "sub/data.h5"),
+        str(folder / "weights.safetensors"),
+    ]

@@ -106,6 +106,16 @@ CHANGES: dict[str, tuple[Files, Files, bool]] = {
     ),
     "a sibling that was absent": ({"net.py": TRYING}, {"extras.py": "WIDTH = 5"}, True),
     "a file that it opens": ({"net.py": OPENING, "width.txt": "4"}, {"width.txt": "5"}, True),
+    "a file that it only names": (
+        {
+            "net.py": NET.format(width="int(numpy.fromfile(HERE + '/' + 'width.bin', dtype='u1')[0]) - 48").replace(
+                "from", "import numpy, os\nHERE = os.path.dirname(__file__)\nfrom", 1
+            ),
+            "width.bin": "4",
+        },
+        {"width.bin": "5"},
+        True,
+    ),
     "a folder that it lists": ({"net.py": LISTING, "parts/a": ""}, {"parts/b": ""}, True),
     "a file that it asks for": ({"net.py": PROBING}, {"wide": ""}, True),
     "settings that a training script reads": (
