@@ -44,6 +44,10 @@ class Config(Section, frozen=True):
     jobs: Count = 1
     baseline: str | None = None
     """File of known findings, relative to what names it; an empty text is none."""
+    cache: bool = True
+    """Whether `gradlint check` keeps results for the next run."""
+    cache_dir: str | None = None
+    """Folder for them, relative to what names it; None: `.gradlint_cache` beside the configuration file."""
     per_file_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     severity: dict[str, Level] = msgspec.field(default_factory=dict)
     overrides: tuple[OverrideEntry, ...] = ()
@@ -286,8 +290,8 @@ _EXAMPLES = {
     "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
     "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
     "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
-    "baseline": '"gradlint-baseline.json"', "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }',
-    "severity": '{ missing-normalization = "info" }',
+    "baseline": '"gradlint-baseline.json"', "cache": "false", "cache-dir": '".gradlint_cache"',
+    "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }', "severity": '{ missing-normalization = "info" }',
     "overrides": '[{ rule = "GL101", model = "Net", reason = "why it is meant" }]',
 }  # fmt: skip
 

@@ -75,7 +75,11 @@ def _undecodable(data: bytes, encoding: str) -> int | None:
 
 def read(job: Job, config: Config) -> Reading:
     """Text and targets of one file; raises AnalysisError (stages "read" and "parse")."""
-    source = read_source(job)
+    return understood(job, read_source(job), config)
+
+
+def understood(job: Job, source: str, config: Config) -> Reading:
+    """The targets of one file's text; raises AnalysisError (stage "parse")."""
     scan = discovery.scan_file(job.path, source)
     configured = [target for target in configured_targets(config) if target.path == job.path]
     asked = [_named(name, job, configured) for name in job.names]

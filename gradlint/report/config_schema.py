@@ -22,6 +22,8 @@ _SAID = {
     "respect-gitignore": "Leave out what .gitignore names.",
     "jobs": "Processes that check models at once.",
     "baseline": "File of known findings, relative to this file; an empty text is none.",
+    "cache": "Keep results, so that unchanged files cost next to nothing.",
+    "cache-dir": "Folder for them, relative to this file (default: .gradlint_cache beside it).",
     "per-file-ignores": "Rules that do not count in some files, by pattern.",
     "severity": "What a rule counts as, by code, prefix or name.",
     "overrides": "What becomes of single findings.",

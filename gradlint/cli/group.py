@@ -66,11 +66,11 @@ def group() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run the command line; gives the exit code."""
-    streams.reopen()
+    given = list(arguments)
     try:
-        return int(group.main(args=arguments, prog_name="gradlint", standalone_mode=False) or 0)
+        return int(group.main(args=given, prog_name="gradlint", standalone_mode=False, obj=tuple(arguments)) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
