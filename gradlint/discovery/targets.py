@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gradlint.core.errors import UsageError
 from gradlint.core.target import Initialiser, Target, TargetKind
+from gradlint.discovery.cells import SUFFIX
 from gradlint.discovery.names import is_main_block
 from gradlint.discovery.roots import principal
 from gradlint.discovery.values import Candidate, Construction, FileScan
@@ -39,7 +40,7 @@ def parse_target(text: str) -> Target:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"'{text}' is no target: expected path.py:Name or pkg.mod:Name")
-    if place.endswith(".py") or "/" in place or "\\" in place:
+    if place.endswith((".py", SUFFIX)) or "/" in place or "\\" in place:
         if not Path(place).is_file():
             raise UsageError(f"no such file: {place}", remedy="name an existing file, as in model.py:Net")
         return Target(path=place, name=name, line=1)

@@ -129,7 +129,7 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
     assert isinstance(answer, Table)
     for item in answer.skipped:
         item = Shown(jobs).skipped(item)
-        place = Location(item.path, item.line)
+        place = Location(item.path, item.line, cell=item.cell)
         raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
     assert answer.table is not None
     return replace(answer.table, model=Shown(jobs).model(answer.table.model))
@@ -233,9 +233,10 @@ def _file(
         target.name: _target(Analyse(portable(target), reading.source, settings, folder=job.folder), target, worker)
         for target in reading.targets
     }
+    broken = [unanalysable(error, Target(path=job.path, name="", line=1)) for error in reading.errors]
     inside = {name for result in results.values() for name in result.contains}
     kept = [result for name, result in results.items() if name in asked or name not in inside]
-    return gate_file(job, reading, kept, selection, configured)
+    return gate_file(job, reading, [*broken, *kept], selection, configured)
 
 
 def _target(request: Analyse, target: Target, worker: Worker) -> TargetResult:

@@ -19,7 +19,7 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     sink = io.StringIO()
     out = console(style, sink)
     model = flow.model
-    out.print(Text(plain(f"{model.name}  {model.path}:{model.line}"), "bold"))
+    out.print(Text(plain(f"{model.name}  {model.file}:{model.line}"), "bold"))
     out.print(Text(plain(f"inputs {model.inputs}; {model.parameters:,} parameters; {count(model.nodes, 'node')}")))
     _print(out, _layers(flow), style)
     for time, calls in _once(flow.times):
