@@ -80,7 +80,7 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
         if key in _SETTINGS and value:
             overrides[key] = listed(",".join(value), f"--{key}")
         elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline") and value is not None) or (
-            key == "probe" and value
+            key in ("probe", "all-modules") and value
         ):
             overrides[key] = value
     return load(

@@ -15,7 +15,9 @@ from gradlint.discovery.roots import principal
 from gradlint.discovery.values import Candidate, Construction, FileScan
 
 
-def find_targets(scan: FileScan, configured: Sequence[Target] = (), *, only: bool = False) -> list[Target]:
+def find_targets(
+    scan: FileScan, configured: Sequence[Target] = (), *, only: bool = False, parts: bool = False
+) -> list[Target]:
     """The models of a file, in order of definition.
 
     Args:
@@ -23,11 +25,13 @@ def find_targets(scan: FileScan, configured: Sequence[Target] = (), *, only: boo
         configured: targets that the user named for this file; what they leave open is filled in from the scan, and a
             name that stands for no model of the scan is taken at its word.
         only: leave out everything that is not configured.
+        parts: take in what is only a part of another model.
     """
     named = {target.name for target in configured}
     found = [_fill(target, scan) for target in configured]
     if not only:
-        found += [_target(c, scan) for c in principal(scan.candidates) if c.name not in named and _wanted(c, scan)]
+        choices = [c for c in principal(scan.candidates, parts=parts) if c.name not in named]
+        found += [_target(candidate, scan) for candidate in choices if _wanted(candidate, scan, parts=parts)]
     return sorted(found, key=lambda target: target.line)
 
 
@@ -83,13 +87,17 @@ def _fill(target: Target, scan: FileScan) -> Target:
     )
 
 
-def _wanted(candidate: Candidate, scan: FileScan) -> bool:
+def _wanted(candidate: Candidate, scan: FileScan, *, parts: bool) -> bool:
     """Factories with required arguments are models only where the file itself calls them with known ones."""
     if candidate.kind is TargetKind.FACTORY:
         return not candidate.required or _harvested(candidate, scan) is not None
     if candidate.kind is TargetKind.INSTANCE:
         return not _stands_for_class(candidate, scan)
-    if _only_as_instances(candidate, scan) or _is_block(candidate, scan):
+    if _only_as_instances(candidate, scan):
+        return False
+    if parts:
+        return True
+    if _is_block(candidate, scan):
         return False
     return not candidate.required or bool(candidate.config) or _is_built(candidate, scan) or not candidate.mentioned
 

@@ -111,7 +111,8 @@ def read(job: Job, config: Config) -> Reading:
     scan = discovery.scan_file(job.path, source)
     configured = [target for target in configured_targets(config) if target.path == job.path]
     asked = [_named(name, job, configured) for name in job.names]
-    targets = discovery.find_targets(scan, asked or configured, only=bool(asked))
+    named, parts = asked or configured, config.all_modules
+    targets = discovery.find_targets(scan, named, only=bool(asked), parts=parts)
     skipped = () if job.module else tuple(_unknown(target, scan) for target in asked if not _is_bound(target, scan))
     unknown = {item.name for item in skipped}
     said = {target.name: target.optimizer for target in configured}

@@ -132,7 +132,9 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
         place = Location(item.path, item.line, cell=item.cell)
         raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
     assert answer.table is not None
-    return replace(answer.table, model=Shown(jobs).model(answer.table.model))
+    model, shown = answer.table.model, Shown(jobs)
+    doubts = tuple(shown.text(doubt, model.path) for doubt in answer.table.doubts)
+    return replace(answer.table, model=shown.model(model), doubts=doubts)
 
 
 def base_folder(paths: Sequence[str]) -> Path:
@@ -235,7 +237,7 @@ def _file(
     }
     broken = [unanalysable(error, Target(path=job.path, name="", line=1)) for error in reading.errors]
     inside = {name for result in results.values() for name in result.contains}
-    kept = [result for name, result in results.items() if name in asked or name not in inside]
+    kept = [result for name, result in results.items() if name in asked or config.all_modules or name not in inside]
     return gate_file(job, reading, [*broken, *kept], selection, configured)
 
 

@@ -21,6 +21,8 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     model = flow.model
     out.print(Text(plain(f"{model.name}  {model.file}:{model.line}"), "bold"))
     out.print(Text(plain(f"inputs {model.inputs}; {model.parameters:,} parameters; {count(model.nodes, 'node')}")))
+    for doubt in flow.doubts:
+        out.print(Text(plain(f"in doubt: {doubt}"), "yellow"))
     _print(out, _layers(flow), style)
     for time, calls in _once(flow.times):
         gain = "unknown" if time.gain is None else f"{time.gain:+.3f}"

@@ -1,18 +1,12 @@
 """Notebooks through the command: findings at cell and line in every format, clear words for what is no notebook."""
 
-import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-
-from gradlint.cli import main
-from gradlint.engine import run as engine_run
-from gradlint.worker.process import Worker
 
 SETUP = "%matplotlib inline\n!pip install \\\n  torch\nfrom torch import nn\nimport torch"
 NET = """class SigmoidMLP(nn.Module):
@@ -54,25 +48,10 @@ def notebook(*sources: str) -> str:
 
 
 @pytest.fixture
-def call(
-    hire: Callable[..., Worker],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Call:
+def call(here: Call, tmp_path: Path) -> Call:
     """The command in a folder with a sick notebook."""
-    monkeypatch.setattr(engine_run, "Worker", hire)
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "model.ipynb").write_text(notebook(SETUP, NET, USE))
-
-    def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        code = main(arguments)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return code, said.out, said.err
-
-    return run
+    return here
 
 
 def test_findings_are_at_cell_and_line(call: Call) -> None:
