@@ -40,6 +40,8 @@ class Config(Section, frozen=True):
     optimizer: Optimizer | None = None
     batch: Count | None = None
     sequence_length: Count | None = None
+    all_modules: bool = False
+    """Whether what is only a part of another model is checked on its own, too."""
     respect_gitignore: bool = True
     jobs: Count = 1
     baseline: str | None = None
@@ -288,7 +290,8 @@ _CHOICES = {
 }  # fmt: skip
 _EXAMPLES = {
     "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
-    "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
+    "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "all-modules": "true",
+    "rules": "{ saturating-stack = { … } }",
     "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
     "baseline": '"gradlint-baseline.json"', "cache": "false", "cache-dir": '".gradlint_cache"',
     "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }', "severity": '{ missing-normalization = "info" }',

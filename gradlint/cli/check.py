@@ -35,6 +35,7 @@ from gradlint.worker.environment import scrubbed
 @options.selection
 @click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found.")
+@click.option("--all-modules", is_flag=True, help="Check the parts of models on their own, too.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
 @click.option("--with-dependents", is_flag=True, help="PATHS changed: check the files that import them, too.")
 @options.baseline

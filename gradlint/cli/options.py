@@ -17,6 +17,7 @@ from gradlint.report.style import Style
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _LIST = "a code, a prefix or a name; repeat it, or separate by commas"
+_VALUES = ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline", "cache-dir")
 _SETTINGS = ("select", "extend-select", "ignore", "exclude", "extend-exclude")
 
 
@@ -110,9 +111,7 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
         key = name.replace("_", "-")
         if key in _SETTINGS and value:
             overrides[key] = listed(",".join(value), f"--{key}")
-        elif (
-            key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline", "cache-dir") and value is not None
-        ) or (key == "probe" and value):
+        elif (key in _VALUES and value is not None) or (key in ("probe", "all-modules") and value):
             overrides[key] = value
     if given.get("no_cache"):
         overrides["cache"] = False

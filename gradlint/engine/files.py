@@ -7,10 +7,11 @@ import msgspec
 from gradlint.config import Config
 from gradlint.core.errors import AnalysisError
 from gradlint.core.target import Target
+from gradlint.discovery.cells import Cells
 from gradlint.engine.collect import Job
 from gradlint.engine.gating import FileResult, gate_file, text_of
 from gradlint.engine.kept import Answers, Memory
-from gradlint.engine.reading import Reading, configured_targets, read_source, understood
+from gradlint.engine.reading import Reading, configured_targets, is_notebook, read_cells, read_source, understood
 from gradlint.gate.configured import Configured
 from gradlint.registry import Selection
 from gradlint.worker.messages import Analyse, Result, Settings, TargetResult, unprobed
@@ -52,25 +53,31 @@ class Run:
     def file(self, job: Job, worker: Worker) -> FileResult:
         """Everything about one file; an error in one model keeps no other from being checked."""
         try:
-            source = read_source(job)
-            reading, results = self._results(job, source, worker)
+            cells = read_cells(job) if is_notebook(job) else None
+            source = read_source(job) if cells is None else cells.source
+            reading, results = self._results(job, source, cells, worker)
         except AnalysisError as error:
             result = unanalysable(error, Target(path=job.path, name="", line=1))
             reading = Reading(text_of(job), (), is_whole=False)
             return gate_file(job, reading, [result], self._selection, self._configured)
         asked = set(job.names) | {target.name for target in self._targets if target.path == job.path}
         inside = {name for result in results.values() for name in result.contains}
-        kept = [result for name, result in results.items() if name in asked or name not in inside]
-        return gate_file(job, reading, kept, self._selection, self._configured)
+        all_of_them = self._config.all_modules
+        kept = [result for name, result in results.items() if name in asked or all_of_them or name not in inside]
+        errors = () if cells is None else tuple(cells.errors(job.path))
+        broken = [unanalysable(error, Target(path=job.path, name="", line=1)) for error in errors]
+        return gate_file(job, replace(reading, errors=errors), [*broken, *kept], self._selection, self._configured)
 
-    def _results(self, job: Job, source: str, worker: Worker) -> tuple[Reading, dict[str, TargetResult]]:
+    def _results(
+        self, job: Job, source: str, cells: Cells | None, worker: Worker
+    ) -> tuple[Reading, dict[str, TargetResult]]:
         """What comes of each target of a file."""
         memory = self._memory if not job.folder else None  # an extracted revision is gone after the run
         key = memory.key(job, source, self._config, self._targets, self._settings) if memory is not None else ""
         found = memory.find(key, source) if memory is not None else None
         if found is not None:
             return found
-        reading = understood(job, source, self._config)
+        reading = understood(job, source, self._config, cells)
         answers = Answers()
         for target in reading.targets:
             request = Analyse(portable(target), source, self._settings, folder=job.folder, is_recorded=bool(memory))

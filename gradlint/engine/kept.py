@@ -93,7 +93,7 @@ class Memory:
     def key(self, job: Job, source: str, config: Config, configured: Sequence[Target], settings: Settings) -> str:
         """What the results of a file are kept under: everything that is known before it is looked at."""
         said = [portable(target) for target in configured if target.path == job.path]
-        defaults = (config.optimizer, config.batch, config.sequence_length)
+        defaults = (config.optimizer, config.batch, config.sequence_length, config.all_modules)
         parts = (self._environment, job.path, job.names, job.module, said, defaults, settings)
         head = digest(msgspec.json.encode(parts))
         body = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -127,10 +127,12 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
     assert isinstance(answer, Table)
     for item in answer.skipped:
         item = Shown(jobs).skipped(item)
-        place = Location(item.path, item.line)
+        place = Location(item.path, item.line, cell=item.cell)
         raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
     assert answer.table is not None
-    return replace(answer.table, model=Shown(jobs).model(answer.table.model))
+    model, shown = answer.table.model, Shown(jobs)
+    doubts = tuple(shown.text(doubt, model.path) for doubt in answer.table.doubts)
+    return replace(answer.table, model=shown.model(model), doubts=doubts)
 
 
 def base_folder(paths: Sequence[str]) -> Path:

@@ -19,6 +19,7 @@ _SAID = {
     "optimizer": "What models are trained with, where the file does not say it.",
     "batch": "Size of the batch of example inputs that gradlint derives.",
     "sequence-length": "Length of sequences in example inputs that gradlint derives.",
+    "all-modules": "Check what is only a part of another model on its own, too.",
     "respect-gitignore": "Leave out what .gitignore names.",
     "jobs": "Processes that check models at once.",
     "baseline": "File of known findings, relative to this file; an empty text is none.",

@@ -36,6 +36,32 @@ def test_models_come_in_order_with_what_the_file_says() -> None:
     assert configured.built == "with Config()"
 
 
+def test_parts_are_models_of_their_own_where_that_is_asked_for() -> None:
+    assert [t.name for t in find_targets(SCAN, parts=True)] == ["Inner", "Net", "Configured"]
+
+
+def test_a_part_that_takes_arguments_is_one_too_but_nothing_is_named_twice() -> None:
+    source = """
+from torch import nn
+class Part(nn.Module):
+    def __init__(self, width): super().__init__()
+    def forward(self, x): return x
+class Handed(nn.Module):
+    def __init__(self, width): super().__init__()
+    def forward(self, x): return x
+class Net(nn.Module):
+    def __init__(self, block):
+        super().__init__()
+        self.part, self.block = Part(block.width), block
+    def forward(self, x): return x
+def make(): return Net(Handed(3))
+net = Net(Handed(4))
+"""
+    scan = scan_file("model.py", source)
+    assert [t.name for t in find_targets(scan)] == ["make"]
+    assert [t.name for t in find_targets(scan, parts=True)] == ["Part", "Handed", "Net", "make"]
+
+
 def test_configuration_overrides_what_the_file_says() -> None:
     wanted = Target("model.py", "Net", 1, args=(5,), inputs=(InputSpec((4, 5)),), batch=2)
     net = find_targets(SCAN, [wanted])[0]
