@@ -48,13 +48,18 @@ def documented(owner: type[nn.Module], argument: Argument) -> Documented:
         return Documented(_dims(words), integers or match[1].startswith(("Int", "UInt")))
     text = forward_text(owner)
     for entry in _entries(text, argument.name):
-        found = _SHAPE.search(entry)
-        if found is None:
-            continue
-        words = tuple(word.strip() for word in (found[1] or found[2]).split(",") if word.strip())
-        if len(words) <= _MOST_DIMS and not any(_NO_DIM.search(word) for word in words):
+        words = max(_shapes(entry), key=len, default=())  # the fewer dimensions are those of a single sample
+        if words:
             return Documented(_dims(words), integers or bool(_INTEGERS.search(entry)))
     return Documented(_unpacked(owner, argument.name), integers)
+
+
+def _shapes(entry: str) -> Iterator[tuple[str, ...]]:
+    """All shapes that a description names."""
+    for found in _SHAPE.finditer(entry):
+        words = tuple(word.strip() for word in (found[1] or found[2]).split(",") if word.strip())
+        if len(words) <= _MOST_DIMS and not any(_NO_DIM.search(word) for word in words):
+            yield words
 
 
 def _entries(text: str, name: str) -> Iterator[str]:
