@@ -14,7 +14,7 @@ from gradlint.core.errors import GradlintError
 from gradlint.gate.decision import ExitCode
 
 _ALLOCATIONS = 100_000
-"""Objects after which garbage is looked for: syntax trees are many objects and no garbage, and looking costs a quarter."""
+"""Objects after which garbage is looked for: syntax trees are many and no garbage, and looking costs a quarter."""
 _COMMANDS = {
     "baseline": "Keep a file of known findings, so that only new ones count.",
     "check": "Predict where the gradients of models will starve or explode.",
