@@ -32,7 +32,8 @@ def find_targets(
     if not only:
         open_ones = [c for c in principal(scan.candidates, parts=parts) if c.name not in named]
         wanted = [c for c in open_ones if _wanted(c, scan, parts=parts)]
-        found += [_target(c, scan) for c in wanted or (() if found else filter(_may_be_guessed, open_ones))]
+        # where a file says of nothing how it is built, a guess at its classes is better than nothing
+        found += [_target(c, scan) for c in wanted or (() if found else principal(scan.classes))]
     return sorted(found, key=lambda target: target.line)
 
 
@@ -101,11 +102,6 @@ def _wanted(candidate: Candidate, scan: FileScan, *, parts: bool) -> bool:
     if _is_block(candidate, scan):
         return False
     return not candidate.required or bool(candidate.config) or _is_built(candidate, scan) or not candidate.mentioned
-
-
-def _may_be_guessed(candidate: Candidate) -> bool:
-    """Where a file says of nothing how it is built, a guess at its classes and factories is better than nothing."""
-    return candidate.kind is not TargetKind.INSTANCE
 
 
 def _is_built(candidate: Candidate, scan: FileScan) -> bool:

@@ -175,6 +175,23 @@ def test_lists_get_the_lengths_that_errors_say_and_maps_the_widths_of_the_encode
     assert found.fed is not None and found.fed.described.startswith("[(8, 32, 64, 64) float32, (8, 64, 32, 32) float32")
 
 
+OF_THREE = """
+class Net(nn.Module):
+    def __init__(self, dims, num_classes):
+        super().__init__()
+        assert len(dims) == 3, "dims must be a tuple of 3"
+        self.body = nn.Sequential(*[nn.Linear(a, b) for a, b in zip(dims, dims[1:])])
+        self.head = nn.Linear(dims[-1], num_classes)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+"""
+
+
+def test_a_tuple_has_as_many_entries_as_an_error_asks_for(tmp_path: Path) -> None:
+    assert "dims=(32, 64, 128), " in examined(tmp_path, net=OF_THREE).built.built
+
+
 TABLE = """
 class Encoder(nn.Module):
     def __init__(self, widths, block, **kwargs):

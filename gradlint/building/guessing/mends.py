@@ -14,6 +14,7 @@ _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate 
 _NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
 _NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
 _UNPACKED = re.compile(r"values to unpack \(expected (\d+)")
+_OF_LENGTH = re.compile(r"\b(?:tuple|list|sequence|length|len)\b(?: of| must be| should be)?(?: length)? (\d{1,2})\b")
 _ITERATED = re.compile(
     r"\b(?:len|zip|enumerate|iter|tuple|list|sum|max|min|reversed)\((\w+)|\b(\w+)\[|\bin (\w+)|\*(\w+)"
 )
@@ -92,10 +93,11 @@ def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[s
 def _resized(kwargs: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     """A list with as many entries as an error that names it says: "depth is 5, but `widths` are given for 4 blocks"."""
     said = [int(number) for number in re.findall(r"(?<![\w.])\d{1,2}(?![\w.]*\d)", text)]
+    asked = [int(length) for length in _OF_LENGTH.findall(text)]
     for name, value in kwargs.items():
-        if type(value) not in (list, tuple) or len(value) not in said or not re.search(rf"\b{name}\b", text):
+        if type(value) not in (list, tuple) or not (len(value) in said or asked) or not re.search(rf"\b{name}\b", text):
             continue
-        for length in (number for number in said if 0 < number != len(value)):
+        for length in (number for number in asked or said if 0 < number != len(value)):
             yield {**kwargs, name: type(value)(_continued(value, length))}
 
 
