@@ -189,7 +189,7 @@ def _state(line: str, depth: int, quote: str) -> tuple[int, str]:
     at = 0
     while at < len(line):
         if quote:
-            end = re.compile(rf"(?:\\.|(?!{quote}).)*{quote}").match(line, at)
+            end = re.compile(rf"(?:\\.|(?!{quote})[^\\])*{quote}").match(line, at)
             if end is None:
                 break
             at, quote = end.end(), ""

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import time
 from typing import Any
 
 import pytest
@@ -79,6 +80,24 @@ def test_what_a_cell_leaves_open_ends_with_it(source: str) -> None:
     assert error.location is not None
     assert found.place(error.location.line) == (1, 1)
     assert found.source.splitlines()[-1] == "z = 3"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""' + "\\" * 20_000,
+        "'" * 20_001 + "!ls",
+        "!a\n" * 20_000,
+        "a" * 50_000 + "= 1",
+        "a " * 50_000 + "?",
+        "(" * 50_000,
+    ],
+)
+def test_no_cell_takes_long(source: str) -> None:
+    began = time.process_time()
+    (cell,) = read(code(source)).cells
+    assert cell.code.count("\n") == source.count("\n")
+    assert time.process_time() - began < 5
 
 
 def test_cells_in_other_languages() -> None:
