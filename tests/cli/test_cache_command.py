@@ -72,6 +72,8 @@ LOADED = {
     "gradlint.cli",
     "gradlint.cli.replay",
     "gradlint.cli.streams",
+    "gradlint.core",
+    "gradlint.core.file_names",
     "gradlint.worker",
     "gradlint.worker.environment",
 }
