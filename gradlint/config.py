@@ -9,10 +9,9 @@ import msgspec
 
 from gradlint.core.entries import Count, Dtype, InputEntry, Level, Optimizer, OverrideEntry, Section, TargetEntry
 from gradlint.core.errors import UsageError
+from gradlint.core.file_names import CONFIGURATIONS
 from gradlint.core.location import Location
 
-FILE_NAMES = (".gradlint.toml", "gradlint.toml", "pyproject.toml")
-"""In order of precedence within one folder."""
 ENVIRONMENT_PREFIX = "GRADLINT_"
 ENVIRONMENT, COMMAND_LINE = "environment", "command line"
 """Origins of settings that no file says."""
@@ -133,7 +132,7 @@ def find(start: Path) -> Path | None:
     """The nearest configuration file at or above `start`; a pyproject.toml without `[tool.gradlint]` is passed over."""
     folder = start.resolve()
     for parent in (folder, *folder.parents):
-        for name in FILE_NAMES:
+        for name in CONFIGURATIONS:
             path = parent / name
             if path.is_file() and _section(path, _parse(path)[1]) is not None:
                 return path

@@ -25,7 +25,7 @@ _TAG = """Signature: 8a477f597d28d172789f06886806bc55
 """
 _SCHEMA = (
     "CREATE TABLE rows (key TEXT PRIMARY KEY, body BLOB NOT NULL, checksum BLOB NOT NULL, day INTEGER, size INTEGER)",
-    "CREATE INDEX rows_by_day ON rows (day)",
+    "CREATE INDEX rows_by_day ON rows (day, size, key)",
 )
 
 
@@ -33,7 +33,7 @@ class Store:
     """One cache folder. Safe to use by several threads, and beside other processes."""
 
     def __init__(self, folder: str, *, most_bytes: int = _MOST_BYTES) -> None:
-        """Nothing is opened or made before it is needed. `most_bytes`: of all rows; those long unused go first."""
+        """Nothing is opened or made before it is needed. `most_bytes`: of the file; rows long unused go first."""
         self.folder = folder
         self.trouble = ""
         """Why nothing can be kept; empty where it can."""
@@ -132,8 +132,9 @@ class Store:
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
         """Drop the rows that have been of no use for longest, down to three quarters of the bound."""
-        total = connection.execute("SELECT total(size) FROM rows").fetchone()[0]
-        if total <= self._most_bytes:
+        facts = ("page_count", "freelist_count", "page_size")
+        pages, free, size = (connection.execute(f"PRAGMA {fact}").fetchone()[0] for fact in facts)
+        if (pages - free) * size <= self._most_bytes:
             return
         kept = 0
         for key, size in connection.execute("SELECT key, size FROM rows ORDER BY day DESC").fetchall():

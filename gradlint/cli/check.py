@@ -21,7 +21,6 @@ from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
 from gradlint.core.text import tame
 from gradlint.engine.kept import Memory, folder_of
-from gradlint.engine.revisions import check_since
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
 from gradlint.worker.environment import scrubbed
@@ -95,6 +94,8 @@ def _check(
         if given["shard"] is not None:
             return _check_shard(paths, config, given, bar, notes), config, None
         if given["since"] is not None:
+            from gradlint.engine.revisions import check_since
+
             report = check_since(paths, config, given["since"], progress=bar, stdin=stdin)
         else:
             report = engine.check(paths, config, progress=bar, stdin=stdin, memory=memory)

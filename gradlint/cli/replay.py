@@ -17,6 +17,7 @@ from gradlint.cache.environment import environment_key
 from gradlint.cache.observations import FOLDER, Present, digest
 from gradlint.cache.store import Store
 from gradlint.cli import streams
+from gradlint.core.file_names import CONFIGURATIONS
 from gradlint.worker.environment import scrubbed
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _REPEATABLE = (0, 1)
 """Exit codes of runs that came to a result."""
-_CONFIGURATIONS = (".gradlint.toml", "gradlint.toml", "pyproject.toml")
 _CACHE_DIR = re.compile(rb"""^\s*cache-dir\s*=\s*(["'])(.*?)\1""", re.MULTILINE)
 
 
@@ -130,7 +130,7 @@ def _beside(folder: str) -> Iterator[str]:
     own = os.path.join(folder, FOLDER)
     if os.path.isdir(own):
         yield own
-    for name in _CONFIGURATIONS:
+    for name in CONFIGURATIONS:
         try:
             with open(os.path.join(folder, name), "rb") as stream:
                 said = _CACHE_DIR.search(stream.read())

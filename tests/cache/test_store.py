@@ -148,12 +148,12 @@ def test_a_locked_file_is_waited_for_and_then_left_alone(tmp_path: Path, monkeyp
 
 
 def test_rows_long_unused_go_first(tmp_path: Path) -> None:
-    store = Store(str(tmp_path), most_bytes=1000)
-    store.put({"old": b"x" * 400, "used": b"x" * 400})
+    store = Store(str(tmp_path), most_bytes=100_000)
+    store.put({"old": b"x" * 40_000, "used": b"x" * 40_000})
     with closing(sqlite3.connect(tmp_path / NAME)) as connection, connection:
         connection.execute("UPDATE rows SET day = day - 9")
     assert store.get("used") is not None  # notes that it is of use today
-    store.put({"new": b"x" * 300})
+    store.put({"new": b"x" * 30_000})
     assert {key for key in ("old", "used", "new") if store.get(key)} == {"used", "new"}
 
 
