@@ -128,7 +128,9 @@ def hire() -> Iterator[Callable[..., Worker]]:
 def here(
     hire: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """The command in this process, started in `tmp_path`: exit code, stdout, stderr."""
+    """The command in this process, started in `tmp_path`: exit code, stdout, stderr. Nothing is kept: workers that have
+    looked at other tests' files cannot tell what a result was made from."""
+    monkeypatch.setenv("GRADLINT_CACHE", "false")
     monkeypatch.setattr(engine_run, "Worker", hire)
     monkeypatch.chdir(tmp_path)
 
