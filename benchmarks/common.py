@@ -41,7 +41,7 @@ def offline() -> dict[str, str]:
 
 def gradlint_command(*arguments: str) -> list[str]:
     """The command line that runs this checkout's `gradlint`."""
-    return [sys.executable, "-c", "from gradlint.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "import sys; from gradlint.cli import main; sys.exit(main())", *arguments]
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, watch: bool = False, limit: float = 900.0) -> Usage:

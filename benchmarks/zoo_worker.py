@@ -110,7 +110,8 @@ def truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
         return []
     if examined.built.fake_mode is not None:
         namespace = building.load_module(examined.target.path, source=source)
-        built = building.build(examined.target, namespace, large=sys.maxsize)  # temporary tensors count too
+        target = examined.built.target or examined.target  # with the arguments that were found for it, or guessed
+        built = building.build(target, namespace, large=sys.maxsize)  # temporary tensors count too
         model, fed = built.model, building.feed(built)
     else:
         fed = examined.fed

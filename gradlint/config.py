@@ -9,10 +9,9 @@ import msgspec
 
 from gradlint.core.entries import Count, Dtype, InputEntry, Level, Optimizer, OverrideEntry, Section, TargetEntry
 from gradlint.core.errors import UsageError
+from gradlint.core.file_names import CONFIGURATIONS
 from gradlint.core.location import Location
 
-FILE_NAMES = (".gradlint.toml", "gradlint.toml", "pyproject.toml")
-"""In order of precedence within one folder."""
 ENVIRONMENT_PREFIX = "GRADLINT_"
 ENVIRONMENT, COMMAND_LINE = "environment", "command line"
 """Origins of settings that no file says."""
@@ -40,10 +39,16 @@ class Config(Section, frozen=True):
     optimizer: Optimizer | None = None
     batch: Count | None = None
     sequence_length: Count | None = None
+    all_modules: bool = False
+    """Whether what is only a part of another model is checked on its own, too."""
     respect_gitignore: bool = True
     jobs: Count = 1
     baseline: str | None = None
     """File of known findings, relative to what names it; an empty text is none."""
+    cache: bool = True
+    """Whether `gradlint check` keeps results for the next run."""
+    cache_dir: str | None = None
+    """Folder for them, relative to what names it; None: `.gradlint_cache` beside the configuration file."""
     per_file_ignores: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     severity: dict[str, Level] = msgspec.field(default_factory=dict)
     overrides: tuple[OverrideEntry, ...] = ()
@@ -127,7 +132,7 @@ def find(start: Path) -> Path | None:
     """The nearest configuration file at or above `start`; a pyproject.toml without `[tool.gradlint]` is passed over."""
     folder = start.resolve()
     for parent in (folder, *folder.parents):
-        for name in FILE_NAMES:
+        for name in CONFIGURATIONS:
             path = parent / name
             if path.is_file() and _section(path, _parse(path)[1]) is not None:
                 return path
@@ -284,10 +289,11 @@ _CHOICES = {
 }  # fmt: skip
 _EXAMPLES = {
     "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
-    "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "rules": "{ saturating-stack = { … } }",
+    "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "all-modules": "true",
+    "rules": "{ saturating-stack = { … } }",
     "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
-    "baseline": '"gradlint-baseline.json"', "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }',
-    "severity": '{ missing-normalization = "info" }',
+    "baseline": '"gradlint-baseline.json"', "cache": "false", "cache-dir": '".gradlint_cache"',
+    "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }', "severity": '{ missing-normalization = "info" }',
     "overrides": '[{ rule = "GL101", model = "Net", reason = "why it is meant" }]',
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError, UnknownArgumentsError
 from gradlint.core.location import Location
 from gradlint.core.target import Target, TargetKind
+from gradlint.core.toml import table, target_entry
 
 
 def construct(target: Target, namespace: Namespace) -> nn.Module:
@@ -117,8 +118,8 @@ def described_guess(attempt: Target) -> str:
 
 def entry_of(attempt: Target) -> str:
     """The configuration that says what was guessed, ready to be corrected."""
-    kwargs = ", ".join(f"{name} = {toml(value)}" for name, value in (attempt.kwargs or {}).items())
-    return f'[[tool.gradlint.targets]]\ntarget = "{attempt.path}:{attempt.name}"\nkwargs = {{ {kwargs} }}'
+    kwargs = table({name: toml(value) for name, value in (attempt.kwargs or {}).items()})
+    return target_entry(f"{attempt.path}:{attempt.name}", {"kwargs": kwargs})
 
 
 def _filled(target: Target, guess: Guess) -> Target:
@@ -154,6 +155,5 @@ def argument(value: Any, namespace: Namespace) -> Any:
 
 def _remedy(target: Target, missing: list[str]) -> str:
     """The configuration to paste."""
-    kwargs = ", ".join(f"{name} = …" for name in missing)
-    entry = f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\nkwargs = {{ {kwargs} }}'
+    entry = target_entry(f"{target.path}:{target.name}", {"kwargs": table(dict.fromkeys(missing, "…"))})
     return f"in pyproject.toml, with the dots filled in:\n{entry}"

@@ -12,6 +12,7 @@ from types import ModuleType
 
 from gradlint.building.failure import analysis_error
 from gradlint.building.namespace import Namespace
+from gradlint.building.packages import enter_package, forget_package
 from gradlint.building.stubs import imported_by_user, stand_in, standing_in
 from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
 from gradlint.core.errors import AnalysisError
@@ -66,7 +67,7 @@ def _load(path: str, tree: ast.Module, folders: list[str]) -> Namespace:
     except AnalysisError as error:
         if "." not in name or not _may_need_package(error, name):
             raise
-        _forget_package(name)
+        forget_package(name, _loaded[-1][0])
         return _execute(path, tree, name, folders, outside, stubbed=False)
 
 
@@ -98,7 +99,7 @@ def _execute(path: str, tree: ast.Module, name: str, folders: list[str], outside
     linecache.checkcache(path)
     with as_script(Path(path), folders), standing_in() as missing:
         if package:
-            _enter_package(package, outside, path, stubbed=stubbed)
+            enter_package(package, outside, path, stubbed=stubbed)
         sys.modules[module.__name__] = module
         for statement in tree.body:
             _load_statement(namespace, statement)
@@ -132,32 +133,6 @@ def _future_flags(tree: ast.Module) -> int:
             for alias in statement.names:
                 flags |= getattr(__future__, alias.name).compiler_flag
     return flags
-
-
-def _enter_package(package: str, outside: Path, path: str, *, stubbed: bool) -> None:
-    """Make relative imports work; without running the package's `__init__`, unless that turns out to be needed."""
-    if not stubbed:
-        try:
-            importlib.import_module(package)
-        except BaseException as error:
-            doing = f"importing the package {package}"
-            raise analysis_error(error, stage="import", doing=doing, path=path, fallback=Location(path, 1)) from error
-        return
-    parts = package.split(".")
-    for depth in range(1, len(parts) + 1):
-        dotted = ".".join(parts[:depth])
-        if dotted not in sys.modules:
-            stub = ModuleType(dotted)
-            stub.__path__ = [str(outside.joinpath(*parts[:depth]))]
-            stub.__file__ = str(outside.joinpath(*parts[:depth], "__init__.py"))
-            sys.modules[dotted] = stub
-
-
-def _forget_package(name: str) -> None:
-    before, _ = _loaded[-1]
-    top = name.partition(".")[0]
-    for known in [key for key in sys.modules if key not in before and key.partition(".")[0] == top]:
-        del sys.modules[known]
 
 
 def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from gradlint.building.packages import fill_package
 from gradlint.building.sites import SiteRecorder
 from gradlint.discovery.initialising import Functions, starts
 from gradlint.discovery.names import bound_names, mentions
@@ -67,7 +68,12 @@ class Namespace:
         imports = (node for node in ast.walk(self.tree) if isinstance(node, ast.Import | ast.ImportFrom))
         for node in imports:
             if name in [alias.asname or alias.name.partition(".")[0] for alias in node.names]:
-                return self.run(node)
+                try:
+                    return self.run(node)
+                except ImportError as error:
+                    if not fill_package(error):
+                        raise
+                    return self.run(node)
 
     def source_folder(self) -> Path:
         """Folder of the file."""
@@ -148,7 +154,9 @@ def _changes(call: ast.Call, name: str, functions: Functions) -> bool:
         handed = any(isinstance(argument, ast.Name) and argument.id == name for argument in call.args)
         return handed and starts(call.func, functions)
     method = call.func.attr
-    if _root(call.func.value) == name and (method in _INITIALISING or method.endswith("_")):
+    if _root(call.func.value) == name and (
+        method in _INITIALISING or method.startswith("register") or method.endswith("_")
+    ):
         return True
     inits = method.endswith("_") and "init" in ast.unparse(call.func)
     return inits and any(_root(argument) == name for argument in call.args)

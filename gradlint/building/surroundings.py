@@ -128,12 +128,22 @@ def as_script(path: Path, folders: list[str]) -> Iterator[None]:
 def forget_modules(before: set[str], folders: list[str]) -> None:
     """Drop the siblings that a file imported: the next file may have others of the same name."""
     prefixes = tuple(folder.rstrip("/") + "/" for folder in folders)
-    for name in set(sys.modules) - before:
-        module = sys.modules.get(name)
-        origin = getattr(module, "__file__", None)
-        if origin is None and type(module) is ModuleType:  # a package without __init__, which remembers its folder
-            origin = next((entry for entry in getattr(module, "__path__", ()) if isinstance(entry, str)), None)
-        if name.partition(".")[0] in _PROTECTED or not isinstance(origin, str) or "site-packages" in origin:
+    origins = {
+        name: _origin(sys.modules.get(name)) for name in set(sys.modules) - before
+    }  # a parent leaves none behind
+    for name, origin in origins.items():
+        if name.partition(".")[0] in _PROTECTED or origin is None or "site-packages" in origin:
             continue
         if str(Path(origin).resolve()).startswith(prefixes) and not origin.startswith(sys.prefix):
             del sys.modules[name]
+
+
+def _origin(module: ModuleType | None) -> str | None:
+    """The file of a module; of a package without `__init__`, the folder that it remembers."""
+    origin = getattr(module, "__file__", None)
+    if origin is None and type(module) is ModuleType:
+        try:
+            origin = next((entry for entry in getattr(module, "__path__", ()) if isinstance(entry, str)), None)
+        except KeyError:  # its parent is gone: the import of that has failed
+            return None
+    return origin if isinstance(origin, str) else None

@@ -1,23 +1,29 @@
 """`gradlint check`."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import click
 
 from gradlint import engine
-from gradlint.cli import completing, options
-from gradlint.cli.messages import Bar
+from gradlint.cache.recorder import Recorder
+from gradlint.cache.store import Store
+from gradlint.cli import completing, options, replay
+from gradlint.cli.messages import Bar, tell
 from gradlint.cli.output import output_of
 from gradlint.cli.usage import reported
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
-from gradlint.engine.revisions import check_since
+from gradlint.core.text import tame
+from gradlint.engine.kept import Memory, folder_of
 from gradlint.gate.decision import exit_code
 from gradlint.report.style import remember
+from gradlint.worker.environment import scrubbed
 
 
 @click.command("check")
@@ -28,6 +34,7 @@ from gradlint.report.style import remember
 @options.selection
 @click.option("--fail-on", type=click.Choice(["error", "warning", "never"]), help="Exit 1 from here on up.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 whatever is found.")
+@click.option("--all-modules", is_flag=True, help="Check the parts of models on their own, too.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it.")
 @click.option("--with-dependents", is_flag=True, help="PATHS changed: check the files that import them, too.")
 @options.baseline
@@ -35,20 +42,40 @@ from gradlint.report.style import remember
 @click.option("--shard", metavar="N/OF", help="Check one part of the files, as in 3/8; `gradlint merge` joins reports.")
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
+@options.cache
 @options.reports
 @click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
-def command(paths: tuple[str, ...], **given: Any) -> int:
+@click.pass_obj
+def command(arguments: tuple[str, ...], /, paths: tuple[str, ...], **given: Any) -> int:
     """Predict where the gradients of models will starve or explode. PATHS default to the current directory.
 
     This RUNS the definitions of the files, in a process of its own.
     """
-    output = output_of(given)
-    report, config = reported(lambda: _check(paths or (".",), given), output.fail)
-    output.write(report)
-    return exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
+    with recorded() as recorder:
+        output = output_of(given)
+        report, config, memory = reported(lambda: _check(paths or (".",), given, recorder), output.fail)
+        text = output.write(report)
+        code = exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
+        is_repeatable = output.is_repeatable and given["since"] is None and "-" not in paths
+        if memory is not None and is_repeatable:
+            replay.keep(arguments, recorder, memory, text, code)
+    return code
 
 
-def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Config]:
+@contextmanager
+def recorded() -> Iterator[Recorder]:
+    """What this process observes: the same again would let it print the same again."""
+    recorder = Recorder(scrubbed(os.environ), is_own=True)
+    recorder.begin()
+    try:
+        yield recorder
+    finally:
+        recorder.finish()
+
+
+def _check(
+    paths: tuple[str, ...], given: Mapping[str, Any], recorder: Recorder
+) -> tuple[Report, Config, Memory | None]:
     name = given["stdin_filename"] or "stdin.py"
     config = options.config_of([name if path == "-" else path for path in paths], given)
     stdin = None
@@ -59,17 +86,24 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     if given["with_dependents"]:
         widened = engine.with_dependents(paths, config)
         paths, notes = widened.paths, widened.notes
+    memory = Memory(Store(folder_of(config))) if config.cache else None
+    if memory is not None:
+        recorder.leave_out(memory.store.folder)
     bar = Bar()
     try:
         if given["shard"] is not None:
-            return _check_shard(paths, config, given, bar, notes), config
+            return _check_shard(paths, config, given, bar, notes), config, None
         if given["since"] is not None:
+            from gradlint.engine.revisions import check_since
+
             report = check_since(paths, config, given["since"], progress=bar, stdin=stdin)
         else:
-            report = engine.check(paths, config, progress=bar, stdin=stdin)
+            report = engine.check(paths, config, progress=bar, stdin=stdin, memory=memory)
     finally:
         bar.close()
-    return replace(report, notes=notes + report.notes), config
+    if memory is not None and given["verbose"]:
+        _tell_what_is_not_kept(memory)
+    return replace(report, notes=notes + report.notes), config, memory
 
 
 def _check_shard(
@@ -90,3 +124,11 @@ def _standard_input() -> bytes:
         return sys.stdin.buffer.read()
     except OSError as error:
         raise UsageError(f"cannot read standard input: {error.strerror}", remedy="gradlint check - < FILE") from error
+
+
+def _tell_what_is_not_kept(memory: Memory) -> None:
+    """Why files will be looked at anew the next time."""
+    for path, why in memory.why_not.items():
+        tell(tame(f"not cached: {path}: {why}"))
+    if memory.store.trouble:
+        tell(tame(f"nothing is cached in {memory.store.folder}: {memory.store.trouble}"))

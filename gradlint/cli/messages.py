@@ -21,7 +21,7 @@ def complain(error: GradlintError) -> None:
     """What went wrong, where, and the one line that would help."""
     lines = [f"error: {error.message}"]
     if error.location is not None:
-        lines.append(f"  --> {error.location.path}:{error.location.line}:{error.location.column}")
+        lines.append(f"  --> {error.location.file}:{error.location.line}:{error.location.column}")
     if error.remedy:
         lines.append(f"  = help: {error.remedy}")
     tell(tame("\n".join(lines)))

@@ -17,6 +17,7 @@ from gradlint.report.style import Style
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _LIST = "a code, a prefix or a name; repeat it, or separate by commas"
+_VALUES = ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline", "cache-dir")
 _SETTINGS = ("select", "extend-select", "ignore", "exclude", "extend-exclude")
 
 
@@ -77,6 +78,16 @@ def reports(command: Command) -> Command:
     return command
 
 
+def cache(command: Command) -> Command:
+    """`--no-cache`, `--cache-dir`."""
+    for decorator in (
+        click.option("--cache-dir", metavar="PATH", help="Folder of kept results (default .gradlint_cache)."),
+        click.option("-n", "--no-cache", is_flag=True, help="Look at every file anew, and keep nothing."),
+    ):
+        command = decorator(command)
+    return command
+
+
 def output(command: Command) -> Command:
     """`--color`, `-o`."""
     for decorator in (
@@ -100,10 +111,10 @@ def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:
         key = name.replace("_", "-")
         if key in _SETTINGS and value:
             overrides[key] = listed(",".join(value), f"--{key}")
-        elif (key in ("timeout", "memory", "optimizer", "fail-on", "jobs", "baseline") and value is not None) or (
-            key == "probe" and value
-        ):
+        elif (key in _VALUES and value is not None) or (key in ("probe", "all-modules") and value):
             overrides[key] = value
+    if given.get("no_cache"):
+        overrides["cache"] = False
     return load(
         base_folder(paths),
         overrides=overrides,
@@ -169,15 +180,12 @@ def _width() -> int:
 
 
 def write(text: str, output_file: str | None) -> None:
-    """To the file, or to stdout; a reader that has left (`| head`) is no error, and UTF-8 where a locale knows less."""
+    """To the file, or to stdout."""
     if output_file is not None:
         files.save(text, output_file)
         return
     try:
-        sys.stdout.buffer.write(text.encode("utf-8"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        streams.give_up(sys.stdout.fileno())
+        streams.show(text)
     except OSError as error:
         streams.give_up(sys.stdout.fileno())
         raise UsageError(f"cannot write to standard output: {error.strerror}", remedy="-o FILE") from error

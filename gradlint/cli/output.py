@@ -11,6 +11,8 @@ from gradlint.core.errors import UsageError
 from gradlint.core.report import Report
 from gradlint.report.style import Style
 
+_ONCE = ("github", "junit")
+"""Formats that are more than what is printed (the step's summary), or that hold how long it took."""
 _EXAMPLE = "--report sarif=gradlint.sarif"
 
 
@@ -24,10 +26,17 @@ class Output:
     """Format by path."""
     style: Style
 
-    def write(self, report: Report) -> None:
-        """Print the text, then write the other reports."""
-        options.write(FORMATS[self.format](report, self.style), self.file)
+    def write(self, report: Report) -> str:
+        """Print the text, then write the other reports; gives the text."""
+        text = FORMATS[self.format](report, self.style)
+        options.write(text, self.file)
         self._write_beside(report)
+        return text
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether printing the same text again is all that a second run does: no files, no time of day."""
+        return not (self.file or self.reports or self.format in _ONCE)
 
     def fail(self, report: Report) -> None:
         """Tell of a run that failed as a whole; the texts for people leave that to the message on stderr."""

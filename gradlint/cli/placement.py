@@ -18,7 +18,7 @@ _HOOK = """\
       name: gradlint
       entry: gradlint check --with-dependents
       language: system  # it builds your models: it has to see the packages that they import
-      types: [python]
+      types_or: [python, jupyter]
       require_serial: true
 """
 _HAS_HOOK = re.compile(r"^[^#\n]*\bid:\s*[\"']?gradlint[\"']?\s*(#.*)?$", re.MULTILINE)

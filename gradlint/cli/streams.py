@@ -29,6 +29,19 @@ def give_up(descriptor: int) -> None:
     _occupy(descriptor, os.O_WRONLY)
 
 
+def show(text: str) -> None:
+    """Print on stdout, in UTF-8 where a locale knows less; a reader that has left (`| head`) is no error.
+
+    Raises:
+        OSError: it takes nothing more.
+    """
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        give_up(sys.stdout.fileno())
+
+
 def is_refusal(error: OSError) -> bool:
     """Whether a stream took nothing more (a full disk, a closed descriptor)."""
     return error.errno in _REFUSALS

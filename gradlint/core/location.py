@@ -13,6 +13,19 @@ class Location:
     end_column: int | None = None
     context: str = ""
     """Qualified name of the enclosing function (`SigmoidMLP.__init__`), empty where there is none."""
+    cell: int | None = None
+    """Of a notebook in a report: number of the cell, in which the line is counted. In a run lines are those of all code
+    cells together."""
+
+    @property
+    def file(self) -> str:
+        """The file, and the cell of a notebook: `model.ipynb:cell 3`."""
+        return file_of(self.path, self.cell)
+
+
+def file_of(path: str, cell: int | None) -> str:
+    """A path, and the cell of a notebook."""
+    return path if cell is None else f"{path}:cell {cell}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from gradlint.core.architecture import Architecture
 from gradlint.core.finding import Finding, Severity, Verdict
+from gradlint.core.location import file_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,13 @@ class ModelSummary:
     """Why rules did not fire, in numbers (`--verbose`)."""
     architecture: Architecture | None = None
     """What it is made of."""
+    cell: int | None = None
+    """Number of the cell of a notebook in which `line` is counted."""
+
+    @property
+    def file(self) -> str:
+        """The file, and the cell of a notebook: `model.ipynb:cell 3`."""
+        return file_of(self.path, self.cell)
 
     @property
     def gap(self) -> str:
@@ -56,6 +64,13 @@ class Skipped:
     """True where what the user named does not exist, or gradlint itself failed: exit code 2 whatever else was found."""
     stage: str = ""
     """Where it stopped: "read", "parse", "import", "build", "feed", "trace" …"""
+    cell: int | None = None
+    """Number of the cell of a notebook in which `line` is counted."""
+
+    @property
+    def file(self) -> str:
+        """The file, and the cell of a notebook: `model.ipynb:cell 3`."""
+        return file_of(self.path, self.cell)
 
 
 class SilencedBy(StrEnum):

@@ -15,7 +15,7 @@ SCHEMA: Literal["gradlint/1"] = "gradlint/1"
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the parts of the published JSON."""
+    """Base of the parts of the published JSON. In notebooks lines are counted in their `cell`, cells from 1."""
 
 
 class SummaryDocument(Document, frozen=True):
@@ -67,6 +67,7 @@ class ModelDocument(Document, frozen=True):
     attenuation: float | None
     flow_not_known: str
     architecture: ArchitectureDocument | None
+    cell: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class SiteDocument(Document, frozen=True):
@@ -78,6 +79,7 @@ class SiteDocument(Document, frozen=True):
     end_column: int | None
     context: str
     label: str
+    cell: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class RemedyDocument(Document, frozen=True):
@@ -106,6 +108,7 @@ class FindingDocument(Document, frozen=True):
     verdict: Verdict | None
     remedies: list[RemedyDocument]
     consequences: list[str]
+    cell: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class SuppressedDocument(Document, frozen=True):
@@ -124,6 +127,7 @@ class SkippedDocument(Document, frozen=True):
     name: str
     reason: str
     remedy: str
+    cell: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShardDocument(Document, frozen=True):
@@ -223,6 +227,7 @@ def model_document(model: ModelSummary) -> ModelDocument:
         attenuation=None if _is_unwritable(attenuation) else attenuation,
         flow_not_known=model.flow_not_known,
         architecture=architecture_document(model.architecture),
+        cell=_cell(model.cell),
     )
 
 
@@ -262,14 +267,22 @@ def finding_document(finding: Finding) -> FindingDocument:
         verdict=finding.verdict,
         remedies=[RemedyDocument(remedy.edit, remedy.predicted) for remedy in finding.remedies],
         consequences=list(finding.consequences),
+        cell=_cell(where.cell),
     )
+
+
+def _cell(number: int | None) -> int | msgspec.UnsetType:
+    """Only notebooks have cells."""
+    return msgspec.UNSET if number is None else number
 
 
 def _site(site: Site) -> SiteDocument:
     where = site.location
-    return SiteDocument(where.path, where.line, where.column, where.end_column, where.context, site.label)
+    return SiteDocument(
+        where.path, where.line, where.column, where.end_column, where.context, site.label, _cell(where.cell)
+    )
 
 
 def skipped_document(item: Skipped) -> SkippedDocument:
     """What was left out as the published JSON has it."""
-    return SkippedDocument(item.path, item.line, item.name, item.reason, item.remedy)
+    return SkippedDocument(item.path, item.line, item.name, item.reason, item.remedy, _cell(item.cell))

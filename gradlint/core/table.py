@@ -60,3 +60,5 @@ class FlowTable:
     layers: tuple[LayerRow, ...]
     times: tuple[TimeTable, ...] = ()
     is_measured: bool = False
+    doubts: tuple[str, ...] = ()
+    """Why the model, or what it was fed with, may not be the user's."""

@@ -22,7 +22,7 @@ def find_candidates(tree: ast.Module, names: Names) -> tuple[Candidate, ...]:
     classes = module_classes(defs, names)
     factories = find_factories(defs, classes, names)
     known = frozenset(classes) | frozenset(factories)
-    counts = Counter(mentions(tree))
+    counts = Counter(mentions(tree)) if classes else Counter()
     found = [_class_candidate(node, classes, defs, known, names, counts) for node in classes.values()]
     found += [factory_candidate(node, classes, known) for node in factories.values()]
     found += find_instances(tree, known, names)

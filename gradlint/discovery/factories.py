@@ -23,7 +23,7 @@ def find_factories(defs: Definitions, classes: dict[str, ast.ClassDef], names: N
         new = {
             name: node
             for name, node in functions.items()
-            if name not in found and not _trains(node) and _returns_model(node, known, names)
+            if name not in found and _returns_model(node, known, names) and not _trains(node)
         }
         if not new:
             return found
@@ -61,7 +61,8 @@ def _own_statements(node: ast.FunctionDef) -> Iterator[ast.stmt]:
         statement = queue.pop(0)
         yield statement
         if not isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            queue.extend(child for child in ast.iter_child_nodes(statement) if isinstance(child, ast.stmt))
+            for block in ("body", "orelse", "finalbody"):
+                queue.extend(getattr(statement, block, ()))
 
 
 def builds_model(value: ast.expr, assigned: dict[str, ast.expr], known: frozenset[str], names: Names) -> bool:

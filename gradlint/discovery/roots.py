@@ -6,15 +6,15 @@ from gradlint.core.target import TargetKind
 from gradlint.discovery.values import Candidate
 
 
-def principal(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that no other one contains, in order of definition.
+def principal(candidates: Sequence[Candidate], *, parts: bool = False) -> list[Candidate]:
+    """Candidates that no other one contains, in order of definition; with `parts` also those that one does.
 
     A class that a runnable subclass replaces is still a model of its own if it can be built without arguments.
     Candidates that use one another in a circle are represented by the last of them.
     """
     reach = {candidate.name: _reach(candidate.name, candidates) for candidate in candidates}
     models = [c for c in candidates if c.runs]
-    return [c for c in models if not _is_part(c, models, reach) and not _is_bare_wrapper(c, candidates)]
+    return [c for c in models if (parts or not _is_part(c, models, reach)) and not _is_bare_wrapper(c, candidates)]
 
 
 def _parts(candidate: Candidate) -> tuple[str, ...]:

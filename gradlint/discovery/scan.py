@@ -11,6 +11,7 @@ from gradlint.discovery.following import follow_file
 from gradlint.discovery.modules import definitions
 from gradlint.discovery.names import FRAMEWORKS, Names
 from gradlint.discovery.notebook import Notebook
+from gradlint.discovery.registries import registered
 from gradlint.discovery.roots import principal
 from gradlint.discovery.unrunnable import why_none
 from gradlint.discovery.values import Candidate, FileScan
@@ -37,12 +38,13 @@ def scan_file(path: str, source: str) -> FileScan:
     names = Names(tree)
     candidates = find_candidates(tree, names)
     if not candidates:
-        return FileScan(path, False, why_none(tree, names), tree=tree)
+        return FileScan(path, False, why_none(tree, names, source), tree=tree)
     functions = {name: node for name, node in definitions(tree).items() if isinstance(node, ast.FunctionDef)}
     notebook = Notebook(path, names, candidates, functions)
     sole = _sole_model(candidates)
     for records in (False, True):  # the first pass learns which models functions are handed
         follow_file(tree, notebook, records=records, sole=sole)
+    notebook.constructions += registered(tree, notebook)
     return FileScan(
         path,
         True,

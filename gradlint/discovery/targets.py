@@ -9,12 +9,15 @@ from pathlib import Path
 
 from gradlint.core.errors import UsageError
 from gradlint.core.target import Initialiser, Target, TargetKind
+from gradlint.discovery.cells import SUFFIX
 from gradlint.discovery.names import is_main_block
 from gradlint.discovery.roots import principal
 from gradlint.discovery.values import Candidate, Construction, FileScan
 
 
-def find_targets(scan: FileScan, configured: Sequence[Target] = (), *, only: bool = False) -> list[Target]:
+def find_targets(
+    scan: FileScan, configured: Sequence[Target] = (), *, only: bool = False, parts: bool = False
+) -> list[Target]:
     """The models of a file, in order of definition.
 
     Args:
@@ -22,11 +25,15 @@ def find_targets(scan: FileScan, configured: Sequence[Target] = (), *, only: boo
         configured: targets that the user named for this file; what they leave open is filled in from the scan, and a
             name that stands for no model of the scan is taken at its word.
         only: leave out everything that is not configured.
+        parts: take in what is only a part of another model.
     """
     named = {target.name for target in configured}
     found = [_fill(target, scan) for target in configured]
     if not only:
-        found += [_target(c, scan) for c in principal(scan.candidates) if c.name not in named and _wanted(c, scan)]
+        open_ones = [c for c in principal(scan.candidates, parts=parts) if c.name not in named]
+        wanted = [c for c in open_ones if _wanted(c, scan, parts=parts)]
+        # where a file says of nothing how it is built, a guess at its classes is better than nothing
+        found += [_target(c, scan) for c in wanted or (() if found else principal(scan.classes))]
     return sorted(found, key=lambda target: target.line)
 
 
@@ -39,7 +46,7 @@ def parse_target(text: str) -> Target:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"'{text}' is no target: expected path.py:Name or pkg.mod:Name")
-    if place.endswith(".py") or "/" in place or "\\" in place:
+    if place.endswith((".py", SUFFIX)) or "/" in place or "\\" in place:
         if not Path(place).is_file():
             raise UsageError(f"no such file: {place}", remedy="name an existing file, as in model.py:Net")
         return Target(path=place, name=name, line=1)
@@ -82,13 +89,17 @@ def _fill(target: Target, scan: FileScan) -> Target:
     )
 
 
-def _wanted(candidate: Candidate, scan: FileScan) -> bool:
+def _wanted(candidate: Candidate, scan: FileScan, *, parts: bool) -> bool:
     """Factories with required arguments are models only where the file itself calls them with known ones."""
     if candidate.kind is TargetKind.FACTORY:
         return not candidate.required or _harvested(candidate, scan) is not None
     if candidate.kind is TargetKind.INSTANCE:
         return not _stands_for_class(candidate, scan)
-    if _only_as_instances(candidate, scan) or _is_block(candidate, scan):
+    if _only_as_instances(candidate, scan):
+        return False
+    if parts:
+        return True
+    if _is_block(candidate, scan):
         return False
     return not candidate.required or bool(candidate.config) or _is_built(candidate, scan) or not candidate.mentioned
 

@@ -2,12 +2,16 @@
 
 import ast
 import difflib
+import re
 from dataclasses import dataclass
 
 from gradlint.core.target import TargetKind
 from gradlint.discovery.modules import definitions, is_torch_module
 from gradlint.discovery.names import Names, flat_statements, is_main_block
 from gradlint.discovery.values import Candidate, FileScan
+
+_MODULE_WORDS = re.compile(r"\b(nn|ScriptModule)\b")
+"""Without one of them no name of a file means a module class of torch, and its tree need not be walked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +52,22 @@ def _methods_with_inputs(node: ast.ClassDef) -> list[str]:
     return [method.name for method in methods if len(method.args.args) > 1]
 
 
-def why_none(tree: ast.Module, names: Names) -> str:
-    """Why a file holds nothing that could be a model."""
+def why_none(tree: ast.Module, names: Names, source: str) -> str:
+    """Why a file holds nothing that could be a model; `source` is its text."""
     if not tree.body:
         return "the file is empty"
     if not names.framework:
         return "imports neither torch nor a framework built on it"
+    hidden = _hidden(tree, names) if _MODULE_WORDS.search(source) else ""
+    return hidden or "defines no nn.Module, no function that returns one and no name bound to one"
+
+
+def _hidden(tree: ast.Module, names: Names) -> str:
+    """Where a file makes modules of torch all the same; empty where nowhere."""
     for statement in flat_statements(tree.body):
-        holds = any(_is_hidden_model(node, names) for node in ast.walk(statement))
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and holds:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+            _is_hidden_model(node, names) for node in ast.walk(statement)
+        ):
             return "its models are local to a function: define them, or one that returns them, at the top level"
         if isinstance(statement, ast.ClassDef) and any(_makes_layers(node, names) for node in ast.walk(statement)):
             bases = ", ".join(ast.unparse(base) for base in statement.bases) or "nothing"
@@ -65,7 +76,7 @@ def why_none(tree: ast.Module, names: Names) -> str:
     main = [node for statement in tree.body if is_main_block(statement) for node in ast.walk(statement)]
     if any(_is_hidden_model(node, names) for node in main):
         return "its models are made in its main block only: define them, or one that returns them, at the top level"
-    return "defines no nn.Module, no function that returns one and no name bound to one"
+    return ""
 
 
 def _makes_layers(node: ast.AST, names: Names) -> bool:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from gradlint.config import Config, nearest
 from gradlint.core.report import Skipped
+from gradlint.discovery.cells import SUFFIX
 from gradlint.discovery.ignored import IgnoreFiles, is_entered
 
 STDIN = "-"
+_SUFFIXES = (".py", SUFFIX)
 _NEVER_CHECKED = frozenset(["setup.py", "conftest.py"])
 
 
@@ -81,7 +83,7 @@ def _expand(given: str, config: Config, stdin: tuple[str, str | bytes] | None) -
     elif given == STDIN and stdin is not None:
         name, text = stdin
         yield Job(_absolute(Path(name)), name, source=text)
-    elif path.is_dir() and path.suffix != ".py":
+    elif path.is_dir() and path.suffix not in _SUFFIXES:
         yield from _walk(path, config)
     elif path.exists():
         yield _not_regular(path) if _is_stream(path) else Job(_absolute(path), given)
@@ -98,7 +100,7 @@ def _target(given: str) -> Job | Skipped:
         return Job(_absolute(Path(place)), place, names=(name,))
     if _is_stream(Path(place)):
         return _not_regular(Path(place))
-    if place.endswith(".py") or not all(part.isidentifier() for part in place.split(".")):
+    if place.endswith(_SUFFIXES) or not all(part.isidentifier() for part in place.split(".")):
         return _missing(place)
     origin = _module_file(place)
     if origin is None:
@@ -147,7 +149,7 @@ def _not_regular(path: Path) -> Skipped:
 
 
 def _walk(folder: Path, config: Config) -> Iterator[Job]:
-    """All Python files below a folder that nothing excludes, in alphabetical order."""
+    """All Python files and notebooks below a folder that nothing excludes, in alphabetical order."""
     ignored = IgnoreFiles(folder, config)
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
@@ -158,7 +160,7 @@ def _walk(folder: Path, config: Config) -> Iterator[Job]:
         )
         for name in sorted(files):
             path = here / name
-            if not name.endswith(".py") or name in _NEVER_CHECKED or ignored.matches(path):
+            if not name.endswith(_SUFFIXES) or name in _NEVER_CHECKED or ignored.matches(path):
                 continue
             if path.is_file() or not path.exists():  # a broken link is told of; a pipe would never end
                 yield Job(_absolute(path), str(path))

@@ -14,6 +14,7 @@ from gradlint.core.location import Location
 from gradlint.core.report import Skipped
 from gradlint.core.target import InputSpec, Target
 from gradlint.discovery import FileScan
+from gradlint.discovery.cells import SUFFIX, Cells, cells_of
 from gradlint.discovery.names import Names
 from gradlint.discovery.unrunnable import Unrunnable, unrunnable
 from gradlint.engine.collect import Job
@@ -28,10 +29,26 @@ class Reading:
     skipped: tuple[Skipped, ...] = ()
     is_whole: bool = True
     """False where only some of the file's models are looked at."""
+    errors: tuple[AnalysisError, ...] = ()
+    """Cells of a notebook that are no Python; what the others hold is looked at."""
+
+
+def is_notebook(job: Job) -> bool:
+    """Whether the file is one of cells, by its name."""
+    return job.path.endswith(SUFFIX)
+
+
+def read_cells(job: Job) -> Cells:
+    """The code cells of a notebook; raises AnalysisError (stage "read")."""
+    return cells_of(_text(job), job.path)
 
 
 def read_source(job: Job) -> str:
-    """Text of a file, in the encoding that it declares; raises AnalysisError (stage "read")."""
+    """Python text of a file, in the encoding that it declares; raises AnalysisError (stage "read")."""
+    return read_cells(job).source if is_notebook(job) else _text(job)
+
+
+def _text(job: Job) -> str:
     if job.source is not None:
         return job.source if isinstance(job.source, str) else decode(job.source, job.path, what="standard input")
     try:
@@ -48,6 +65,8 @@ def read_source(job: Job) -> str:
 
 def decode(data: bytes, path: str, *, what: str = "the file") -> str:
     """Text of a Python file; raises AnalysisError (stage "read") where it is in no encoding that it declares."""
+    if path.endswith(SUFFIX):
+        return _decoded(data, path, what)
     encoding = "utf-8"
     remedy = 'save it as UTF-8, or name its encoding in the first line: "# -*- coding: latin-1 -*-"'
     try:
@@ -58,10 +77,22 @@ def decode(data: bytes, path: str, *, what: str = "the file") -> str:
         if start is None:
             reason = f"the encoding of {what} is not known: {error}"
             raise AnalysisError(reason, stage="read", location=Location(path, 1), remedy=remedy) from error
-        line = data.count(b"\n", 0, start) + 1
-        column = start - data.rfind(b"\n", 0, start)
-        reason = f"{what} is not valid {encoding.upper()}: byte 0x{data[start]:02x} in line {line}, column {column}"
-        raise AnalysisError(reason, stage="read", location=Location(path, line, column), remedy=remedy) from error
+        raise _not_text(data, start, path, f"{what} is not valid {encoding.upper()}", remedy) from error
+
+
+def _decoded(data: bytes, path: str, what: str) -> str:
+    """Text of a notebook, which is always UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_text(data, error.start, path, f"{what} is not valid UTF-8", "save it again in Jupyter") from error
+
+
+def _not_text(data: bytes, start: int, path: str, reason: str, remedy: str) -> AnalysisError:
+    line = data.count(b"\n", 0, start) + 1
+    column = start - data.rfind(b"\n", 0, start)
+    reason = f"{reason}: byte 0x{data[start]:02x} in line {line}, column {column}"
+    return AnalysisError(reason, stage="read", location=Location(path, line, column), remedy=remedy)
 
 
 def _undecodable(data: bytes, encoding: str) -> int | None:
@@ -75,22 +106,43 @@ def _undecodable(data: bytes, encoding: str) -> int | None:
 
 def read(job: Job, config: Config) -> Reading:
     """Text and targets of one file; raises AnalysisError (stages "read" and "parse")."""
-    source = read_source(job)
+    cells = read_cells(job) if is_notebook(job) else None
+    return understood(job, read_source(job) if cells is None else cells.source, config, cells)
+
+
+def understood(job: Job, source: str, config: Config, cells: Cells | None = None) -> Reading:
+    """The targets of one file's Python; raises AnalysisError (stage "parse").
+
+    Args:
+        job: the file.
+        source: its Python.
+        config: targets and defaults.
+        cells: what the Python is made of, where the file is a notebook.
+    """
     scan = discovery.scan_file(job.path, source)
     configured = [target for target in configured_targets(config) if target.path == job.path]
     asked = [_named(name, job, configured) for name in job.names]
-    targets = discovery.find_targets(scan, asked or configured, only=bool(asked))
+    named, parts = asked or configured, config.all_modules
+    targets = discovery.find_targets(scan, named, only=bool(asked), parts=parts)
     skipped = () if job.module else tuple(_unknown(target, scan) for target in asked if not _is_bound(target, scan))
     unknown = {item.name for item in skipped}
     said = {target.name: target.optimizer for target in configured}
     kept = tuple(_with_defaults(target, config, said) for target in targets if target.name not in unknown)
     if not kept and not skipped:
         skipped = tuple(_without_forward(job.path, found) for found in unrunnable(scan)) or (
-            Skipped(job.path, 1, "", scan.reason or "it holds no model that could be built on its own", is_model=False),
+            Skipped(job.path, 1, "", _why_none(scan, cells), is_model=False),
         )
     elif not asked:
         skipped += tuple(_without_forward(job.path, found) for found in unrunnable(scan, alone=False))
-    return Reading(source, kept, skipped, is_whole=not asked)
+    errors = () if cells is None else tuple(cells.errors(job.path))
+    return Reading(source, kept, skipped, is_whole=not asked, errors=errors)
+
+
+def _why_none(scan: FileScan, cells: Cells | None) -> str:
+    """Why a file is taken for one without models."""
+    if cells is not None and cells.language != "python":
+        return f"it is a notebook in {cells.language}, not in Python"
+    return scan.reason or "it holds no model that could be built on its own"
 
 
 def _without_forward(path: str, found: Unrunnable) -> Skipped:
@@ -128,7 +180,7 @@ def _configured(entry: TargetEntry, config: Config) -> Target:
 def _configured_file(root: Path, place: str) -> Path | None:
     """The file that `model.py` or `pkg.mod` stands for, below the folder of the configuration."""
     module = root.joinpath(*place.split("."))
-    choices = [root / place] if place.endswith(".py") else [module.with_suffix(".py"), module / "__init__.py"]
+    choices = [root / place] if place.endswith((".py", SUFFIX)) else [module.with_suffix(".py"), module / "__init__.py"]
     return next((path for path in choices if path.is_file()), None)
 
 

@@ -9,28 +9,23 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
-import msgspec
-
 from gradlint import registry
 from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load, place_of
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.location import Location
 from gradlint.core.report import Report
 from gradlint.core.table import FlowTable
-from gradlint.core.target import Target
 from gradlint.engine.collect import Job, collect
-from gradlint.engine.gating import FileResult, Gathered, gate_file, text_of, with_baseline
-from gradlint.engine.reading import Reading, configured_targets, read
+from gradlint.engine.files import Run, memory_of, settings_of
+from gradlint.engine.gating import FileResult, Gathered, with_baseline
+from gradlint.engine.kept import Memory
+from gradlint.engine.reading import configured_targets, read
 from gradlint.engine.shown import Shown
 from gradlint.gate.baseline import read_baseline
-from gradlint.gate.configured import Configured
 from gradlint.registry import Selection
-from gradlint.worker.messages import Analyse, Result, Settings, Table, Tabulate, TargetResult, unprobed
+from gradlint.worker.messages import Table, Tabulate
 from gradlint.worker.portable import portable
 from gradlint.worker.process import Worker
-from gradlint.worker.unanalysable import unanalysable
-
-GIBIBYTE = 2**30
 
 
 class Progress(Protocol):
@@ -49,6 +44,7 @@ def check(
     *,
     progress: Progress | None = None,
     stdin: tuple[str, str | bytes] | None = None,
+    memory: Memory | None = None,
 ) -> Report:
     """Check files, directories and named models (`file.py:Class`, `pkg.mod:Class`).
 
@@ -57,6 +53,7 @@ def check(
         config: settings; without them those of the nearest configuration file are used.
         progress: told how the run gets on.
         stdin: name and content of what the path `-` stands for.
+        memory: results of earlier runs; without it everything is looked at anew.
 
     Raises:
         UsageError: a selector, a rule's name, a target or a baseline in the settings that cannot be meant.
@@ -66,7 +63,7 @@ def check(
     config = config if config is not None else load(base_folder([str(path) for path in paths]))
     place = baseline_of(config)
     baseline = read_baseline(place) if place is not None else None
-    gathered = gather(paths, config, progress=progress, stdin=stdin)
+    gathered = gather(paths, config, progress=progress, stdin=stdin, memory=memory)
     report = gathered.report(time.monotonic() - began)
     if baseline is not None:
         report = with_baseline(report, *gathered.matched(baseline), baseline, gathered.selection)
@@ -79,6 +76,7 @@ def gather(
     *,
     progress: Progress | None = None,
     stdin: tuple[str, str | bytes] | None = None,
+    memory: Memory | None = None,
 ) -> Gathered:
     """Look at everything as `check` does, but leave the baseline out of it."""
     names = tuple(str(path) for path in paths)
@@ -88,7 +86,7 @@ def gather(
     if progress is not None:
         progress.begin(len(jobs))
     with crew(config, len(jobs)) as workers:
-        results = tuple(look(jobs, config, selection, workers, progress))
+        results = tuple(look(jobs, config, selection, workers, progress, memory))
     return Gathered(names, jobs, missing, results, config, selection)
 
 
@@ -123,16 +121,18 @@ def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:
         raise UsageError(f"{jobs[0].shown} holds {len(reading.targets)} models", remedy=f"name one of {names}")
     worker = _worker(config)
     try:
-        answer = worker.ask(Tabulate(portable(reading.targets[0]), reading.source, _settings(config, None), measured))
+        answer = worker.ask(Tabulate(portable(reading.targets[0]), reading.source, settings_of(config, None), measured))
     finally:
         worker.close()
     assert isinstance(answer, Table)
     for item in answer.skipped:
         item = Shown(jobs).skipped(item)
-        place = Location(item.path, item.line)
+        place = Location(item.path, item.line, cell=item.cell)
         raise AnalysisError(item.reason, stage=item.stage, location=place, remedy=item.remedy)
     assert answer.table is not None
-    return replace(answer.table, model=Shown(jobs).model(answer.table.model))
+    model, shown = answer.table.model, Shown(jobs)
+    doubts = tuple(shown.text(doubt, model.path) for doubt in answer.table.doubts)
+    return replace(answer.table, model=shown.model(model), doubts=doubts)
 
 
 def base_folder(paths: Sequence[str]) -> Path:
@@ -177,16 +177,20 @@ def crew(config: Config, files: int) -> Iterator[Crew]:
 
 
 def look(
-    jobs: Sequence[Job], config: Config, selection: Selection, workers: Crew, progress: Progress | None
+    jobs: Sequence[Job],
+    config: Config,
+    selection: Selection,
+    workers: Crew,
+    progress: Progress | None,
+    memory: Memory | None = None,
 ) -> Iterator[FileResult]:
     """Results in the order of the files."""
-    settings = _settings(config, selection)
-    configured = Configured(config, selection)
+    run = Run(config, selection, memory)
 
     def one(job: Job) -> FileResult:
         worker = workers.idle.get()
         try:
-            return _file(job, config, selection, configured, settings, worker)
+            return run.file(job, worker)
         finally:
             worker.tidy()
             workers.idle.put(worker)
@@ -206,56 +210,4 @@ def _told(results: Iterator[FileResult], jobs: Sequence[Job], progress: Progress
 
 
 def _worker(config: Config) -> Worker:
-    return Worker(timeout=config.timeout, memory=int(config.memory * GIBIBYTE))
-
-
-def _settings(config: Config, selection: Selection | None) -> Settings:
-    return Settings(
-        codes=tuple(rule.code for rule in selection.rules) if selection is not None else (),
-        options={name: dict(options) for name, options in config.rules.items()},
-        probe=config.probe,
-        severities=dict(selection.severities) if selection is not None else {},
-        memory=int(config.memory * GIBIBYTE),
-    )
-
-
-def _file(
-    job: Job, config: Config, selection: Selection, configured: Configured, settings: Settings, worker: Worker
-) -> FileResult:
-    """Everything about one file; an error in one model keeps no other from being checked."""
-    try:
-        reading = read(job, config)
-    except AnalysisError as error:
-        result = unanalysable(error, Target(path=job.path, name="", line=1))
-        return gate_file(job, Reading(text_of(job), (), is_whole=False), [result], selection, configured)
-    asked = set(job.names) | {target.name for target in configured_targets(config) if target.path == job.path}
-    results = {
-        target.name: _target(Analyse(portable(target), reading.source, settings, folder=job.folder), target, worker)
-        for target in reading.targets
-    }
-    inside = {name for result in results.values() for name in result.contains}
-    kept = [result for name, result in results.items() if name in asked or name not in inside]
-    return gate_file(job, reading, kept, selection, configured)
-
-
-def _target(request: Analyse, target: Target, worker: Worker) -> TargetResult:
-    """What the worker says of one target. Where only the probe was stopped, what was predicted still counts."""
-    try:
-        return _asked(request, worker)
-    except AnalysisError as error:
-        if not (request.settings.probe and error.stage == "probe"):
-            return unanalysable(error, target)
-        why_not = error.message
-    try:
-        result = _asked(msgspec.structs.replace(request, settings=replace(request.settings, probe=False)), worker)
-    except AnalysisError as error:
-        return unanalysable(error, target)
-    findings, probed = unprobed(result.findings, why_not)
-    summary = None if result.summary is None else replace(result.summary, probed=probed)
-    return replace(result, findings=findings, summary=summary)
-
-
-def _asked(request: Analyse, worker: Worker) -> TargetResult:
-    answer = worker.ask(request)
-    assert isinstance(answer, Result)
-    return answer.result
+    return Worker(timeout=config.timeout, memory=memory_of(config))

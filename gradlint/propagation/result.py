@@ -142,7 +142,7 @@ def _slopes(run: Propagation, name: str, x: Tensor) -> tuple[Tensor, float, bool
 def _pooled(values: Sequence[float | None], sizes: Sequence[int]) -> float | None:
     """RMS over all elements of several tensors."""
     known = [v for v in values if v is not None]
-    if not known or len(known) < len(values):
+    if not known or len(known) < len(values) or not any(sizes):  # a module that is handed nothing
         return None
     return math.hypot(*(v * math.sqrt(n) for v, n in zip(known, sizes, strict=True))) / math.sqrt(sum(sizes))
 

@@ -11,19 +11,19 @@ def concise(report: Report, style: Style | None = None) -> str:
     for finding in report.findings:
         where = finding.location
         verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
-        place = f"{where.path}:{where.line}:{where.column}"
+        place = f"{where.file}:{where.line}:{where.column}"
         kind = f"{finding.severity.value}[{finding.code}] {finding.name}"
         lines.append(f"{plain(place)}: {kind} {sentence(finding)}{verdict}")
     for model in report.models:
         if model.gap and not style.quiet:
-            lines.append(plain(f"{model.path}:{model.line}: partly analysed: {model.name}: {model.gap}"))
+            lines.append(plain(f"{model.file}:{model.line}: partly analysed: {model.name}: {model.gap}"))
     news = frozenset(untold(report))
     for item in report.skipped:
         is_news = item in news if item.is_model else report.files == 1
         if style.show_skipped or (is_news and not style.quiet):
             label = "not analysed" if item.is_model else "skipped"
             remedy = f" ({item.remedy})" if item.remedy else ""
-            place = f"{item.path}:{item.line}" if item.line else item.path
+            place = f"{item.file}:{item.line}" if item.line else item.path
             name = f"{item.name}: " if item.name else ""
             lines.append(plain(f"{place}: {label}: {name}{item.reason}{remedy}"))
     if not style.quiet:

@@ -52,7 +52,7 @@ def _lines(comparison: Comparison, style: Style) -> Iterator[Line]:
 
 
 def _model(change: ModelChange) -> Iterator[Line]:
-    where = f"{change.model.path}:{change.model.line}"
+    where = f"{change.model.file}:{change.model.line}"
     yield [
         (title(change), "bold"),
         (f"  {plain(where)}  ", "blue"),
@@ -87,7 +87,7 @@ def _modules(change: ModelChange) -> Iterator[Line]:
 
 def _omission(item: Skipped) -> Line:
     name = f" {plain(item.name)}" if item.name else ""
-    return [("not analysed: ", "yellow"), (plain(f"{item.path}:{item.line}{name}: {item.reason}"), "")]
+    return [("not analysed: ", "yellow"), (plain(f"{item.file}:{item.line}{name}: {item.reason}"), "")]
 
 
 def _short(finding: Finding) -> str:
@@ -95,4 +95,4 @@ def _short(finding: Finding) -> str:
 
 
 def _place(finding: Finding) -> str:
-    return plain(f"{finding.location.path}:{finding.location.line}")
+    return plain(f"{finding.location.file}:{finding.location.line}")

@@ -78,8 +78,8 @@ def _frame(sites: Sequence[Site], gutter: int, color: str, base: str, style: Sty
         where = site.location
         arrow = "-->" if number == 0 else ":::"
         context = f" in {plain(where.context)}" if where.context else ""
-        yield [(f"{blank}{arrow} ", rule), (f"{plain(where.path)}:{where.line}:{where.column}{context}", base)]
-        source = style.source(where.path, where.line)
+        yield [(f"{blank}{arrow} ", rule), (f"{plain(where.file)}:{where.line}:{where.column}{context}", base)]
+        source = style.source(where.file, where.line)
         if number == 0:
             yield [(f"{blank} |", rule)]
         if source.strip():
@@ -115,7 +115,7 @@ def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
             f"built {model.built or 'as it is'}; inputs {model.inputs}; {traced}; {model.parameters:,} parameters;"
             f" attenuation {decades}"
         )
-        yield [(f"{plain(model.path)}:{model.line} {plain(model.name)}: ", "bold"), (plain(facts), "")]
+        yield [(f"{plain(model.file)}:{model.line} {plain(model.name)}: ", "bold"), (plain(facts), "")]
         if model.unknown_operators:
             yield [("    operators not known: ", ""), (plain(", ".join(model.unknown_operators)), "yellow")]
         if model.probed:
@@ -141,7 +141,7 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
         if model.gap:
             yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} ({plain(model.gap)})", "")]
     for item in listed:
-        where = plain(f"{item.path}:{item.line}" if item.line else item.path)
+        where = plain(f"{item.file}:{item.line}" if item.line else item.path)
         name = f" {plain(item.name)}" if item.name else ""
         label, color = ("not analysed: ", "yellow") if item.is_model else ("skipped: ", "dim")
         yield [(label, color), (f"{where}{name}: {plain(item.reason)}", "")]

@@ -8,7 +8,7 @@ from gradlint.core.report import Report, Skipped
 from gradlint.registry import UNANALYSABLE
 from gradlint.report.full import full
 from gradlint.report.notes import notes
-from gradlint.report.places import digest, slashed
+from gradlint.report.places import digest, in_cell, line_of, slashed
 from gradlint.report.style import Style, count, plain, sentence, untold
 
 _MOST = 10
@@ -44,24 +44,24 @@ def _annotations(report: Report) -> Iterator[Annotation]:
 
 def _finding(finding: Finding) -> Annotation:
     where = finding.location
-    has_end = where.end_column is not None and where.end_column > where.column
+    has_end = where.cell is None and where.end_column is not None and where.end_column > where.column
     properties = {
         "title": f"{finding.code} {finding.name}",
         "file": slashed(where.path),
-        "line": str(max(1, where.line)),
-        "col": str(max(1, where.column)),
+        "line": str(line_of(where)),
+        "col": str(max(1, where.column) if where.cell is None else 1),
         **({"endColumn": str(where.end_column)} if has_end else {}),
     }
-    text = "\n".join([sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))])
+    text = "\n".join([in_cell(where) + sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))])
     return _command(_LEVELS[finding.severity], properties, text)
 
 
 def _omission(item: Skipped) -> Annotation:
-    place = {"file": slashed(item.path), "line": str(max(1, item.line))} if item.line else {}
+    place = {"file": slashed(item.path), "line": str(line_of(item))} if item.line else {}
     about = f"{item.name}: " if item.name else ""
     where = f"{item.path}: " if not item.line and item.path else ""
     remedy = f"\nhelp: {item.remedy}" if item.remedy else ""
-    text = plain(f"{where}{about}not analysed: {item.reason}") + remedy
+    text = plain(f"{in_cell(item)}{where}{about}not analysed: {item.reason}") + remedy
     return _command("error" if item.fatal else "warning", {"title": " ".join(UNANALYSABLE), **place}, text)
 
 

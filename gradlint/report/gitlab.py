@@ -8,7 +8,7 @@ from gradlint.core.finding import Finding, Severity
 from gradlint.core.report import Report, Skipped
 from gradlint.core.text import tamed
 from gradlint.registry import UNANALYSABLE
-from gradlint.report.places import digest, fingerprints, slashed
+from gradlint.report.places import digest, fingerprints, in_cell, line_of, slashed
 from gradlint.report.style import Style, plain, sentence, untold
 
 _SEVERITIES = {Severity.ERROR: "critical", Severity.WARNING: "major", Severity.INFO: "info"}
@@ -26,11 +26,11 @@ def gitlab(report: Report, style: Style | None = None) -> str:
 def _issue(finding: Finding, name: str) -> dict[str, Any]:
     where = finding.location
     return {
-        "description": sentence(finding),
+        "description": in_cell(where) + sentence(finding),
         "check_name": f"{finding.code} {finding.name}",
         "fingerprint": digest(name, where.path),  # one file's name must not be another's: GitLab drops the second
         "severity": _SEVERITIES[finding.severity],
-        "location": {"path": slashed(where.path), "lines": {"begin": max(1, where.line)}},
+        "location": {"path": slashed(where.path), "lines": {"begin": line_of(where)}},
     }
 
 
@@ -39,9 +39,9 @@ def _omission(item: Skipped) -> dict[str, Any]:
     about = f"{item.name}: " if item.name else ""
     remedy = f" ({item.remedy})" if item.remedy else ""
     return {
-        "description": plain(f"{about}not analysed: {item.reason}{remedy}"),
+        "description": plain(f"{in_cell(item)}{about}not analysed: {item.reason}{remedy}"),
         "check_name": " ".join(UNANALYSABLE),
-        "fingerprint": digest("omission", item.path, item.name, str(item.line), item.reason, item.remedy),
+        "fingerprint": digest("omission", item.file, item.name, str(item.line), item.reason, item.remedy),
         "severity": "blocker" if item.fatal else "major",
-        "location": {"path": slashed(item.path) or ".", "lines": {"begin": max(1, item.line)}},
+        "location": {"path": slashed(item.path) or ".", "lines": {"begin": line_of(item)}},
     }

@@ -98,7 +98,7 @@ def _counts(cases: Iterable[_Case]) -> dict[str, str]:
 
 
 def _write(suite: Element, path: str, name: str, case: _Case) -> None:
-    classname = slashed(path).removesuffix(".py").strip("./").replace("/", ".") or "gradlint"
+    classname = slashed(path).removesuffix(".py").removesuffix(".ipynb").strip("./").replace("/", ".") or "gradlint"
     element = SubElement(suite, "testcase", {"name": plain(name), "classname": classname})
     for item in case.errors:
         SubElement(element, "error", _reason(item)).text = _omission(item)
@@ -115,12 +115,12 @@ def _headline(finding: Finding) -> str:
     where = finding.location
     verdict = f" [{finding.verdict.value}]" if finding.verdict is not None else ""
     kind = f"{finding.severity.value}[{finding.code}] {finding.name}"
-    return plain(f"{where.path}:{where.line}:{where.column}: {kind} {sentence(finding)}{verdict}")
+    return plain(f"{where.file}:{where.line}:{where.column}: {kind} {sentence(finding)}{verdict}")
 
 
 def _text(finding: Finding) -> str:
     places = [
-        f"{plain(site.location.path)}:{site.location.line} {plain(site.label)}".rstrip() for site in finding.sites[1:]
+        f"{plain(site.location.file)}:{site.location.line} {plain(site.label)}".rstrip() for site in finding.sites[1:]
     ]
     said = [f"{label}: {text}" for label, text in notes(finding)]
     return "\n".join([_headline(finding), *places, *said])
@@ -131,5 +131,5 @@ def _reason(item: Skipped) -> dict[str, str]:
 
 
 def _omission(item: Skipped) -> str:
-    where = f"{item.path}:{item.line}" if item.line else item.path
+    where = f"{item.file}:{item.line}" if item.line else item.path
     return "\n".join(filter(None, [plain(f"{where}: {item.reason}"), item.remedy]))

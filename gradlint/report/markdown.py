@@ -55,7 +55,7 @@ def _rule(finding: Finding) -> str:
 
 def where_of(finding: Finding) -> str:
     """File and line of a finding."""
-    return code(f"{slashed(finding.location.path)}:{finding.location.line}")
+    return code(f"{slashed(finding.location.file)}:{finding.location.line}")
 
 
 def details_of(finding: Finding, style: Style) -> str:
@@ -65,8 +65,8 @@ def details_of(finding: Finding, style: Style) -> str:
         where = site.location
         context = f" in {code(where.context)}" if where.context else ""
         label = f": {prose(site.label)}" if site.label else ""
-        lines.append(f"- **at** {code(f'{slashed(where.path)}:{where.line}')}{context}{label}")
-        source = style.source(where.path, where.line).strip()
+        lines.append(f"- **at** {code(f'{slashed(where.file)}:{where.line}')}{context}{label}")
+        source = style.source(where.file, where.line).strip()
         lines += [fenced(source, "python", indent="  ")] if source else []
     for label, text in notes(finding):
         lines.append(_note(label, text))
@@ -88,7 +88,7 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
     untold_of = frozenset(untold(report))
     yield from (omission(item, item.remedy if item in untold_of or not item.is_model else "") for item in news)
     for model in gaps:
-        yield f"- {code(f'{slashed(model.path)}:{model.line}')} {prose(model.name)} in part: {prose(model.gap)}\n"
+        yield f"- {code(f'{slashed(model.file)}:{model.line}')} {prose(model.name)} in part: {prose(model.gap)}\n"
     for note in report.notes:
         yield f"\n**Note:** {prose(note)}\n"
     if report.suppressed:
@@ -98,7 +98,7 @@ def _omissions(report: Report, style: Style) -> Iterator[str]:
 
 def omission(item: Skipped, remedy: str) -> str:
     """What was left out and why; the remedy is empty where a finding above holds it."""
-    where = f"{slashed(item.path)}:{item.line}" if item.line else slashed(item.path)
+    where = f"{slashed(item.file)}:{item.line}" if item.line else slashed(item.path)
     place = code(where) if where else "**run**"
     name = f"{prose(item.name)}: " if item.name else ""
     first, _, rest = remedy.partition("\n")

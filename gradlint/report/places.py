@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gradlint.core.finding import Finding
+from gradlint.core.location import Location
+from gradlint.core.report import ModelSummary, Skipped
 from gradlint.core.text import tame
 from gradlint.report.style import Style
 
@@ -15,6 +17,16 @@ def slashed(path: str, separator: str = os.sep) -> str:
     path = path.replace(separator, "/")
     parts = [part for number, part in enumerate(path.split("/")) if part not in ("", ".") or (number == 0 and not part)]
     return tame("/".join(parts) or path)
+
+
+def line_of(place: Location | Skipped | ModelSummary) -> int:
+    """The line as platforms want it, which show files as they are: what stands in a cell is told at the first line."""
+    return max(1, place.line) if place.cell is None else 1
+
+
+def in_cell(place: Location | Skipped | ModelSummary) -> str:
+    """`cell 3, line 14: `, for what platforms show at the first line; empty for other files."""
+    return "" if place.cell is None else f"cell {place.cell}, line {place.line}: "
 
 
 def fingerprints(findings: Sequence[Finding], style: Style) -> list[str]:
@@ -27,7 +39,7 @@ def fingerprints(findings: Sequence[Finding], style: Style) -> list[str]:
     names = []
     for finding in findings:
         where = finding.location
-        line = "".join(style.source(where.path, where.line).split()) or finding.message
+        line = "".join(style.source(where.file, where.line).split()) or finding.message
         key = digest(finding.code, finding.model, finding.module, line)
         seen[where.path, key] += 1
         names.append(f"{key}:{seen[where.path, key]}")

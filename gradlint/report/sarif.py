@@ -15,7 +15,7 @@ from gradlint.core.text import tame, tamed
 from gradlint.gate.decision import ExitCode, exit_code
 from gradlint.report.notes import notes
 from gradlint.report.page import HOME
-from gradlint.report.places import fingerprints
+from gradlint.report.places import fingerprints, in_cell, line_of
 from gradlint.report.sarif_parts import descriptor, minimal, place, region, without_empty
 from gradlint.report.style import Style, plain, sentence
 
@@ -101,13 +101,15 @@ def _notifications(report: Report) -> Iterator[dict[str, Any]]:
 def _omission(item: Skipped) -> dict[str, Any]:
     about = f"{item.name}: " if item.name else ""
     remedy = f"\n{item.remedy}" if item.remedy else ""
-    text = f"{plain(f'{about}not analysed: {item.reason}')}{tame(remedy)}"
-    return _notification("not-analysed", "error" if item.fatal else "warning", text, item.path, item.line)
+    text = f"{plain(f'{in_cell(item)}{about}not analysed: {item.reason}')}{tame(remedy)}"
+    return _notification(
+        "not-analysed", "error" if item.fatal else "warning", text, item.path, line_of(item) if item.line else 0
+    )
 
 
 def _gap(model: ModelSummary) -> dict[str, Any]:
-    text = plain(f"{model.name}: partly analysed: {model.gap}")
-    return _notification("partly-analysed", "warning", text, model.path, model.line)
+    text = plain(f"{in_cell(model)}{model.name}: partly analysed: {model.gap}")
+    return _notification("partly-analysed", "warning", text, model.path, line_of(model))
 
 
 def _notification(kind: str, level: str, text: str, path: str, line: int) -> dict[str, Any]:
@@ -125,7 +127,9 @@ def _result(finding: Finding, style: Style) -> dict[str, Any]:
     flow = [{"threadFlows": [{"locations": steps}]}] if others else []
     properties = {key: document[key] for key in _PROPERTIES}
     properties["notes"] = list(finding.notes)
-    text = "\n".join([sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))])
+    text = "\n".join(
+        [in_cell(finding.location) + sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))]
+    )
     return without_empty(
         {
             "ruleId": finding.code,
@@ -143,7 +147,8 @@ def _location(site: Site, style: Style) -> dict[str, Any]:
     where = site.location
     physical = {"artifactLocation": place(where.path), "region": region(where, style)}
     logical = [{"fullyQualifiedName": plain(where.context), "kind": "function"}] if where.context else []
-    message = {"text": plain(site.label)} if site.label else {}
+    label = f"{in_cell(where)}{plain(site.label)}".removesuffix(": ")
+    message = {"text": label} if label else {}
     return without_empty({"physicalLocation": physical, "logicalLocations": logical, "message": message})
 
 

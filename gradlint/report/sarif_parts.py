@@ -69,9 +69,11 @@ def _escaped(path: str, also: str = "") -> str:
 def region(where: Location, style: Style) -> dict[str, Any]:
     """Line and columns, with the source line as a snippet."""
     found: dict[str, Any] = {"startLine": max(1, where.line), "startColumn": max(1, where.column)}
-    if where.end_column is not None and where.end_column > where.column:
+    if where.cell is not None:  # viewers open the file as it is
+        found = {"startLine": 1, "startColumn": 1}
+    elif where.end_column is not None and where.end_column > where.column:
         found["endColumn"] = where.end_column
-    source = style.source(where.path, where.line)
+    source = style.source(where.file, where.line)
     if source.strip():
         found["snippet"] = {"text": source}
     return found

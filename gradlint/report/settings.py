@@ -1,11 +1,11 @@
 """The settings in force, as TOML with a comment that says where each came from."""
 
-import re
 from typing import Any
 
 import msgspec
 
 from gradlint.config import KEYS, Config
+from gradlint.core.toml import key as key_of
 
 
 def settings(config: Config) -> str:
@@ -19,17 +19,12 @@ def settings(config: Config) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _key(key: str) -> str:
-    """Bare where TOML allows it; patterns are quoted."""
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else msgspec.json.encode(key).decode()
-
-
 def _toml(value: Any) -> str:
     """A value as TOML; tables inline, what is not set left out."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        inner = ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items() if item is not None)
+        inner = ", ".join(f"{key_of(key)} = {_toml(item)}" for key, item in value.items() if item is not None)
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml(item) for item in value)}]"

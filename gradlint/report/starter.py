@@ -1,9 +1,9 @@
 """The first configuration of a repository, as commented TOML."""
 
-import json
 import re
 from collections.abc import Iterator
 
+from gradlint.core import toml
 from gradlint.core.text import tame
 from gradlint.engine.survey import Survey, Unfilled
 from gradlint.report.style import count
@@ -41,7 +41,7 @@ def _exclusions(found: Survey) -> Iterator[str]:
         return
     yield "extend-exclude = ["
     for folder, why in found.excluded.items():
-        yield f"    {_quoted(_pattern(folder))},  # {why}"
+        yield f"    {toml.quoted(_pattern(folder))},  # {why}"
     yield "]"
 
 
@@ -52,7 +52,7 @@ def _optimizer(found: Survey) -> Iterator[str]:
         return
     first, *more = found.trained_in
     places = tame(first).replace("\n", "�") + (f" and {count(len(more), 'other file')}" if more else "")
-    yield f"optimizer = {_quoted(found.optimizer):<30}# as in {places}"
+    yield f"optimizer = {toml.quoted(found.optimizer):<30}# as in {places}"
 
 
 def _entries(unfilled: tuple[Unfilled, ...], table: str) -> Iterator[str]:
@@ -60,10 +60,8 @@ def _entries(unfilled: tuple[Unfilled, ...], table: str) -> Iterator[str]:
     yield "# Nothing in this repository says what these models are built with, so gradlint has to guess it."
     yield "# To say it, take the # away and put values for the dots; or leave the file out above."
     for model in unfilled[:_LISTED]:
-        values = ", ".join(f"{name if name.isascii() else _quoted(name)} = …" for name in model.missing)
-        yield f"# [[{table}]]"
-        yield f"# target = {_quoted(model.target)}"
-        yield f"# kwargs = {{ {values} }}"
+        kwargs = toml.table(dict.fromkeys(model.missing, "…"))
+        yield from (f"# {line}" for line in toml.target_entry(model.target, {"kwargs": kwargs}, name=table).split("\n"))
     if len(unfilled) > _LISTED:
         yield f"# … and {count(len(unfilled) - _LISTED, 'other model')}: `gradlint check` names each."
 
@@ -71,8 +69,3 @@ def _entries(unfilled: tuple[Unfilled, ...], table: str) -> Iterator[str]:
 def _pattern(folder: str) -> str:
     """A folder as `.gitignore` writes it: from the root, and with nothing in its name that means something else."""
     return "/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", folder) + "/"
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML: JSON's, but for one character that JSON lets stand."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

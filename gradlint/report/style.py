@@ -39,7 +39,7 @@ class Style:
     show_skipped: bool = False
     """List every file and model that was left out, files without a model among them."""
     source: Callable[[str, int], str] = from_disk
-    """Text of a line of a file."""
+    """Text of a line of a file, or of a cell of a notebook (`model.ipynb:cell 3`)."""
 
 
 def console(style: Style, sink: io.StringIO) -> "Console":
@@ -74,8 +74,8 @@ def sentence(finding: Finding) -> str:
 
 def untold(report: Report) -> tuple[Skipped, ...]:
     """Models and files that were not analysed and that no finding of the report tells of."""
-    told = {(f.location.path, f.location.line) for f in report.findings if f.code == UNANALYSABLE[0]}
-    return tuple(item for item in report.unanalysed if (item.path, item.line) not in told)
+    told = {(f.location.file, f.location.line) for f in report.findings if f.code == UNANALYSABLE[0]}
+    return tuple(item for item in report.unanalysed if (item.file, item.line) not in told)
 
 
 def count(number: int, noun: str) -> str:

@@ -19,8 +19,10 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     sink = io.StringIO()
     out = console(style, sink)
     model = flow.model
-    out.print(Text(plain(f"{model.name}  {model.path}:{model.line}"), "bold"))
+    out.print(Text(plain(f"{model.name}  {model.file}:{model.line}"), "bold"))
     out.print(Text(plain(f"inputs {model.inputs}; {model.parameters:,} parameters; {count(model.nodes, 'node')}")))
+    for doubt in flow.doubts:
+        out.print(Text(plain(f"in doubt: {doubt}"), "yellow"))
     _print(out, _layers(flow), style)
     for time, calls in _once(flow.times):
         gain = "unknown" if time.gain is None else f"{time.gain:+.3f}"

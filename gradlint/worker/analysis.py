@@ -9,6 +9,7 @@ from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.devices import cpu_for_cuda
 from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
+from gradlint.cache.recorder import refuse
 from gradlint.core.errors import AnalysisError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
@@ -90,6 +91,8 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
             return findings_of(examined, settings, on_stage=on_stage)
     except AnalysisError as error:
         mended = _as_memory_error(error, settings)
+        if mended is not error or isinstance(error, InternalError):
+            refuse(mended.message)
         return unanalysable(mended, target, fatal=isinstance(error, InternalError))
     except KeyboardInterrupt as error:  # no keyboard reaches the worker: the user's code has raised it
         place = raised_at(error, target.path)

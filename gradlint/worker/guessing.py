@@ -15,6 +15,8 @@ from gradlint.worker.stages import OnStage, stage
 _LONGEST = 20.0
 """CPU seconds after which no further guess is tried."""
 _MOST = 16
+_MOST_BUILT = 2
+"""Models that answer one failure to build and then do not run: further answers to it would not run either."""
 
 
 def built_by_guess(
@@ -51,6 +53,7 @@ class _Search:
         self.failures: list[str] = []
         self.first: Target | None = None
         self.tried: set[str] = set()
+        self.built = 0
 
     def run(self, attempt: Target, depth: int = 3) -> tuple[BuiltModel, Fed] | None:
         """Try one, then what its failure suggests; None where nothing runs."""
@@ -65,6 +68,7 @@ class _Search:
         except AnalysisError as error:
             self.failures.append(f"{attempt.built}: {error.message}")
             return self._again(attempt, error, depth) if depth else None
+        self.built += 1
         try:
             with stage("feed", self.target, self.on_stage):
                 fed = building.feed(built)
@@ -76,8 +80,12 @@ class _Search:
 
     def _again(self, attempt: Target, error: AnalysisError, depth: int) -> tuple[BuiltModel, Fed] | None:
         further: Iterator[Target] = building.guessed_again(self.target, attempt, error, self.namespace)
-        found = (self.run(better, depth - 1) for better in further)
-        return next((result for result in found if result is not None), None)
+        built = self.built
+        for better in further:
+            found = self.run(better, depth - 1)
+            if found is not None or self.built - built >= _MOST_BUILT:
+                return found
+        return None
 
 
 def _doubt(attempt: Target, told: str) -> Doubt:

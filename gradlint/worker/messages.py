@@ -58,6 +58,8 @@ class Analyse(msgspec.Struct, frozen=True, tag="analyse"):
     number: int = 0
     folder: str = ""
     """Where the code runs; empty: where the worker was started."""
+    is_recorded: bool = False
+    """Whether the answer shall say what it was made from."""
 
 
 class Tabulate(msgspec.Struct, frozen=True, tag="tabulate"):
@@ -87,6 +89,10 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
 
     result: TargetResult
     number: int = 0
+    seen: dict[str, str] | None = None
+    """What was observed on the way, where that was asked for: `gradlint.cache.observations`."""
+    base: dict[str, str] | None = None
+    """The same of the worker itself: what it had loaded before it looked at any file. It is sent once."""
 
 
 class Table(msgspec.Struct, frozen=True, tag="table"):

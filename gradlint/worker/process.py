@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import msgspec
 
+from gradlint.cache.observations import MARK
 from gradlint.core.errors import AnalysisError, GradlintError
 from gradlint.core.target import Target
 from gradlint.worker import crash, watch
@@ -35,8 +36,6 @@ START_LIMIT = 300.0
 """Seconds within which torch must have been imported."""
 KEPT_OUTPUT = 16 * 1024
 MOST_PROCESSES = 256
-_MARK = "_GRADLINT_WORKER"
-"""In the environment of a worker and of whatever it starts, with a value of its own: how strays are found."""
 _NUMBER_BITS = 62
 """Of a request's number, which nobody can guess who has not been asked: a file cannot answer for the next ones."""
 _MOST_KEPT = 0.25
@@ -54,9 +53,8 @@ class Worker:
         self._timeout = timeout
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
-        self._buffer = b""
-        self._output = b""
-        self._trace = b""
+        self._base: dict[str, str] | None = None
+        self._buffer = self._output = self._trace = b""
         self._stage = "start"
         self._mark = ""
         self._ready = self._baseline = 0
@@ -85,9 +83,16 @@ class Worker:
             elif (
                 isinstance(message, Result | Table) and isinstance(message, wanted) and message.number == request.number
             ):
-                return message
+                return self._with_base(message)
             else:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))
+
+    def _with_base(self, message: Result | Table) -> Result | Table:
+        """What the process was made of it says once; it holds for all that it answers."""
+        if isinstance(message, Table):
+            return message
+        self._base = message.base or self._base
+        return msgspec.structs.replace(message, base=self._base)
 
     def tidy(self) -> None:
         """End the process where it has left processes or much memory behind: the next request gets a new one."""
@@ -109,7 +114,7 @@ class Worker:
         self._prints, print_write = _pipe()
         self._traces, trace_write = _pipe()
         given = (request_read, answer_write, trace_write)
-        self._mark = f"{_MARK}={secrets.token_hex(16)}"
+        self._mark = f"{MARK}={secrets.token_hex(16)}"
         command = [sys.executable, "-P", "-m", "gradlint.worker", *map(str, given), str(self._memory)]
         try:
             self._process = subprocess.Popen(
@@ -117,7 +122,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 stdout=print_write,
                 stderr=print_write,
-                env={**scrubbed(os.environ), _MARK: self._mark.partition("=")[2]},
+                env={**scrubbed(os.environ.copy()), MARK: self._mark.partition("=")[2]},
                 pass_fds=given,
                 start_new_session=True,
             )
@@ -131,6 +136,7 @@ class Worker:
         for descriptor in (self._answers, self._prints, self._traces):
             os.set_blocking(descriptor, False)
         self._buffer = self._output = self._trace = b""
+        self._base = None
         self._stage = "start"
         try:
             message = self._next(Target(path="", name="", line=1), time.monotonic() + START_LIMIT)
@@ -209,7 +215,7 @@ class Worker:
         assert self._process is not None
         allowed = self._memory + self._baseline
         leader = self._process.pid
-        if _status(self._process) is not None:
+        if watch.status(self._process) is not None:
             self._mourn(target)
         if watch.resident(leader) > allowed:
             self._abandon(crash.too_large(target, self._stage, self._memory, self._ask_where()))
@@ -236,7 +242,7 @@ class Worker:
     def _mourn(self, target: Target) -> NoReturn:
         """The answers' end has been closed: tell how the process ended."""
         assert self._process is not None
-        status = _status(self._process, patience=0.5)
+        status = watch.status(self._process, patience=0.5)
         if status is None:
             self._abandon(crash.talked_nonsense(target, self._stage, "it was closed"))
         self._drain_prints()
@@ -287,15 +293,3 @@ def _pipe() -> tuple[int, int]:
         if end < 3:
             os.close(end)
     return read, write
-
-
-def _status(process: subprocess.Popen[bytes], patience: float = 0.0) -> int | None:
-    """How a process ended, as `Popen.returncode`; None while it lives. It is not reaped: its number stays its own."""
-    deadline = time.monotonic() + patience
-    while True:
-        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        if ended is not None:
-            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        if time.monotonic() >= deadline:
-            return None
-        time.sleep(0.002)

@@ -38,26 +38,31 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
         traces: descriptor for the stack of a crash, or of a stuck process when it is asked by SIGUSR1.
         memory: bytes that each request may take on top of what the process takes when it comes.
     """
-    owner = os.getpid()
+    owner, environment = os.getpid(), dict(os.environ)
     _shield(requests, answers, traces)
     gc.disable()  # importing torch makes a million objects that stay: looking through them costs a sixth of the import
     import torch
 
     from gradlint import registry
     from gradlint.worker import analysis
+    from gradlint.worker.recording import Recording
     from gradlint.worker.tampering import Fingerprint
 
     gc.freeze()
     gc.enable()
     sys.dont_write_bytecode = True  # a linter leaves no files beside the user's
     sys.path.append(os.getcwd())  # noqa: PTH109 (Path.cwd() would resolve links that the user's imports may need)
-    registry.load()  # before a stranger's code can clear the path that the packs are found on
+    recording = Recording(environment)
+    with recording.of_packs():
+        registry.load()  # before a stranger's code can clear the path that the packs are found on
     fingerprint = Fingerprint()
     channel = _Channel(requests, answers, owner)
     channel.send(Ready(str(torch.__version__)))
     while (request := channel.receive()) is not None:
-        with _steady(request.folder if isinstance(request, Analyse) else ""), _limited(memory):
-            answer = _answer(analysis, request, channel.stage)
+        with _steady(request.folder if isinstance(request, Analyse) else ""):
+            with _limited(memory), recording.of(request):
+                answer = _answer(analysis, request, channel.stage)
+            answer = recording.added_to(answer, request)
         is_spoilt = fingerprint.has_changed()
         if is_spoilt:
             channel.refuse_more()

@@ -8,6 +8,7 @@ from gradlint import probe
 from gradlint.core.errors import AnalysisError
 from gradlint.core.flow import Flow, TimeFlow
 from gradlint.core.table import Figure, FlowTable, LayerRow, TimeRow, TimeTable
+from gradlint.worker.doubts import doubts_on
 
 if TYPE_CHECKING:
     from gradlint.worker.analysis import Examined
@@ -27,7 +28,8 @@ def table_of(examined: "Examined", *, measured: bool) -> FlowTable:
         _times(flow, by_place.get((flow.module, flow.name)) or by_module.get(flow.module))
         for flow in examined.flow.times
     )
-    return FlowTable(examined.summary(), rows, times, is_measured=measured)
+    doubts = tuple(doubt.text for doubt in doubts_on(examined.target, examined.built, examined.fed))
+    return FlowTable(examined.summary(), rows, times, is_measured=measured, doubts=doubts)
 
 
 def _measure(examined: "Examined") -> Flow:

@@ -8,6 +8,7 @@ from gradlint.core.finding import Finding, Remedy, Severity
 from gradlint.core.location import Location, Site
 from gradlint.core.report import Skipped
 from gradlint.core.target import Target
+from gradlint.core.toml import target_entry
 from gradlint.registry import UNANALYSABLE
 from gradlint.worker.messages import TargetResult
 
@@ -39,11 +40,11 @@ def unanalysable(error: AnalysisError, target: Target, *, fatal: bool = False) -
 
 def default_remedy(stage: str, target: Target) -> str:
     """The configuration entry that tells gradlint how to build or feed a model."""
-    entry = f'[[tool.gradlint.targets]]\ntarget = "{target.path}:{target.name}"\n'
+    model = f"{target.path}:{target.name}"
     if stage == "build":
-        return f"say in pyproject.toml how it is built:\n{entry}args = […]\nkwargs = {{ … }}"
+        return f"say in pyproject.toml how it is built:\n{target_entry(model, {'args': '[…]', 'kwargs': '{ … }'})}"
     if stage == "feed":
-        return f"say in pyproject.toml what it takes:\n{entry}inputs = [[8, …]]"
+        return f"say in pyproject.toml what it takes:\n{target_entry(model, {'inputs': '[[8, …]]'})}"
     if stage == "parse":
         version = ".".join(map(str, sys.version_info[:2]))
         return f"mend that line, or leave the file out: --exclude {Path(target.path).name} (read as Python {version})"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -29,6 +30,18 @@ def proportional(pid: int) -> int:
     except (OSError, ValueError, IndexError):
         pass  # gone, or not readable: the plain figure serves
     return resident(pid)
+
+
+def status(process: subprocess.Popen[bytes], patience: float = 0.0) -> int | None:
+    """How a process ended, as `Popen.returncode`; None while it lives. It is not reaped: its number stays its own."""
+    deadline = time.monotonic() + patience
+    while True:
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        if ended is not None:
+            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(0.002)
 
 
 def family(leader: int) -> tuple[int, ...]:

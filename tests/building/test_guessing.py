@@ -312,8 +312,8 @@ def test_nothing_is_guessed_where_the_file_says_it(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path) -> None:
-    body = POSITIONAL.replace("__init__(self, ", "__init__(self, tokenizer: str, ")
-    with pytest.raises(AnalysisError, match="needs arguments that are not known: tokenizer, input_size") as error:
+    body = POSITIONAL.replace("__init__(self, ", "__init__(self, parts: nn.ModuleList, ")
+    with pytest.raises(AnalysisError, match="needs arguments that are not known: parts, input_size") as error:
         examined(tmp_path, body)
     assert "kwargs = {" in error.value.remedy
 

@@ -1,5 +1,6 @@
 """The installed command."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from scratch import NET, Repository
 
+from gradlint.cli import main
 from gradlint.engine import run as engine_run
 from gradlint.worker.process import Worker
 
@@ -120,6 +122,26 @@ def hire() -> Iterator[Callable[..., Worker]]:
     made = Warm()
     yield made.hire
     made.dismiss()
+
+
+@pytest.fixture
+def here(
+    hire: Callable[..., Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process, started in `tmp_path`: exit code, stdout, stderr. Nothing is kept: workers that have
+    looked at other tests' files cannot tell what a result was made from."""
+    monkeypatch.setenv("GRADLINT_CACHE", "false")
+    monkeypatch.setattr(engine_run, "Worker", hire)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        code = main(arguments)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture

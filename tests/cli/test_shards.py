@@ -64,6 +64,7 @@ def project(
     hire: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Project:
     """An empty project."""
+    monkeypatch.setenv("GRADLINT_CACHE", "false")  # as workers are, which other tests have used
     monkeypatch.setattr(engine_run, "Worker", hire)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     folder = tmp_path / "project"

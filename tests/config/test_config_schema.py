@@ -20,7 +20,7 @@ OURS = ("[tool.gradlint", "[[tool.gradlint", "#:schema")
 EXAMPLES = [text for text in re.findall(r"```toml\n(.*?)```", PAGES, re.DOTALL) if text.startswith(OURS)]
 VALID = [
     "",
-    'fail-on = "never"\ntimeout = 5\njobs = 2\nrespect-gitignore = false',
+    'fail-on = "never"\ntimeout = 5\njobs = 2\nrespect-gitignore = false\nall-modules = true',
     'targets = [{ target = "m.py:N", inputs = [[4, 8], { dict = { x = [2, 3] } }] }]',
     "[rules.saturating-stack]\nanything = 1",
     '[[overrides]]\nrule = "GL101"\nreason = "so"\nmodel = "N"',

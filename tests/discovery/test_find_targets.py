@@ -36,6 +36,32 @@ def test_models_come_in_order_with_what_the_file_says() -> None:
     assert configured.built == "with Config()"
 
 
+def test_parts_are_models_of_their_own_where_that_is_asked_for() -> None:
+    assert [t.name for t in find_targets(SCAN, parts=True)] == ["Inner", "Net", "Configured"]
+
+
+def test_a_part_that_takes_arguments_is_one_too_but_nothing_is_named_twice() -> None:
+    source = """
+from torch import nn
+class Part(nn.Module):
+    def __init__(self, width): super().__init__()
+    def forward(self, x): return x
+class Handed(nn.Module):
+    def __init__(self, width): super().__init__()
+    def forward(self, x): return x
+class Net(nn.Module):
+    def __init__(self, block):
+        super().__init__()
+        self.part, self.block = Part(block.width), block
+    def forward(self, x): return x
+def make(): return Net(Handed(3))
+net = Net(Handed(4))
+"""
+    scan = scan_file("model.py", source)
+    assert [t.name for t in find_targets(scan)] == ["make"]
+    assert [t.name for t in find_targets(scan, parts=True)] == ["Part", "Handed", "Net", "make"]
+
+
 def test_configuration_overrides_what_the_file_says() -> None:
     wanted = Target("model.py", "Net", 1, args=(5,), inputs=(InputSpec((4, 5)),), batch=2)
     net = find_targets(SCAN, [wanted])[0]
@@ -76,3 +102,32 @@ def test_a_module_target_is_found_without_importing_it(tmp_path: Path, monkeypat
 def test_what_is_no_target_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_target(text)
+
+
+PARTS = """
+import torch.nn as nn
+class Net(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.fc = nn.Linear(width, width)
+    def forward(self, x): return self.fc(x)
+def make(kind):
+    return Net(KINDS[kind])
+Small = lambda: make("S")
+"""
+
+
+def test_where_nothing_says_how_a_model_is_built_its_class_is_left_to_a_guess() -> None:
+    assert [(t.name, t.args) for t in find_targets(scan_file("net.py", PARTS))] == [("Net", None)]
+
+
+def test_a_table_counts_as_a_call() -> None:
+    table = 'TABLE = {"small": {"cls": Net, "settings": dict(width=8)}}\n'
+    (net,) = find_targets(scan_file("net.py", PARTS + table))
+    assert (net.name, net.kwargs, net.built) == ("Net", {"width": 8}, "as in net.py:11")
+
+
+def test_a_table_that_leaves_out_what_is_required_does_not() -> None:
+    table = 'TABLE = {"small": {"cls": Net, "settings": {"depth": 8}}}\n'
+    (net,) = find_targets(scan_file("net.py", PARTS + table))
+    assert net.built == "defaults"

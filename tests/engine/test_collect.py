@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gradlint.config import Config
+from gradlint.config import Config, load
+from gradlint.core.errors import UsageError
+from gradlint.core.location import Location
 from gradlint.core.report import Skipped
 from gradlint.engine.collect import Job, collect
 
@@ -139,3 +141,17 @@ def test_a_named_pipe_is_told_of_and_not_waited_for(tree: Path, given: str) -> N
     assert (item.path, item.reason) == ("pipe.py", "it is a named pipe, not a file")
     assert item.remedy == 'pass its content on standard input: "gradlint check - < pipe.py"'
     assert missing("/dev/zero").reason == "it is a device, not a file"
+
+
+@pytest.mark.parametrize("pattern", ["[z-a]", "!", "\\"])
+def test_an_exclude_that_is_no_pattern_is_refused_where_it_stands(tree: Path, pattern: str) -> None:
+    (tree / "gradlint.toml").write_text(f"timeout = 5\nextend-exclude = ['build', '{pattern}']\n")
+    with pytest.raises(UsageError) as caught:
+        collect(["."], load(tree))
+    assert caught.value.message.startswith(f'"{pattern}" is no pattern of paths: ')
+    assert caught.value.location == Location(str(tree / "gradlint.toml"), 2)
+
+
+def test_a_line_of_gitignore_that_is_no_pattern_ignores_nothing(tree: Path) -> None:
+    (tree / ".gitignore").write_text("[z-a]\n!\nb.py\n\\\n")
+    assert {"a.py", "b.py"} & set(shown(".")) == {"a.py"}

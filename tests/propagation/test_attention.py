@@ -11,6 +11,8 @@ from _compare import Case, check, each, predict
 from _modules import WIDTH, Chain, Op, Skip, dense, token_mean
 from torch import Tensor, nn
 
+from gradlint.probe import measure
+
 TOKENS = (16, 8, WIDTH)
 Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -54,6 +56,16 @@ def by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def unscaled(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.softmax(q @ k.mT, -1) @ v
+
+
+def turned_round(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The keys ask: the scores of another attention, the other way round (LookViT)."""
+    return F.softmax((q @ k.mT / math.sqrt(q.shape[-1])).mT, -1) @ v
+
+
+def turned_by_einsum(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    weights = torch.einsum("bhqd,bhkd->bhqk", q, k).mul(q.shape[-1] ** -0.5).mT.softmax(-1)
+    return torch.einsum("bhkq,bhqd->bhkd", weights, v)
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -192,6 +204,15 @@ def test_attention_modules(case: Case) -> None:
 @each(SOFTMAX)
 def test_softmax(case: Case) -> None:
     check(case)
+
+
+@pytest.mark.parametrize("write", [turned_round, turned_by_einsum])
+def test_what_keys_get_that_ask_is_read_as_positions(write: Mix) -> None:
+    model = Chain(dense(), nn.GELU(), Heads(write), Op(token_mean), dense())
+    x = torch.randn(*TOKENS)
+    flow, found = predict(model, x), measure(model, (x,), {}).parameters()
+    for name in ("2.out.weight", "2.out.bias", "2.value.weight", "0.weight"):
+        assert flow.parameters()[name].gradient_rms == pytest.approx(found[name].gradient_rms, rel=0.2), name
 
 
 class Inverted(nn.Module):

@@ -169,6 +169,34 @@ TRANSPOSES = (
 )
 
 
+def of_vector(*layers: nn.Module) -> Chain:
+    """A map that a linear layer makes of a code (decoders, generators), and what reads it."""
+    fold = Op(lambda x: x.view(-1, WIDTH, 4, 4))
+    return Chain(nn.Linear(32, 16 * WIDTH), nn.ReLU(), fold, *layers)
+
+
+UNFOLDED = tuple(
+    Case(f"a map of a vector, {name}", make, ((16, 32),), within=0.09, seeds=4)
+    for name, make in (
+        ("convolved", lambda: of_vector(conv(padding=1), nn.ReLU(), pooled())),
+        (
+            "normed per image",
+            lambda: of_vector(conv(padding=1, bias=False), nn.InstanceNorm2d(WIDTH), nn.ReLU(), point()),
+        ),
+        ("normed per batch", lambda: of_vector(back(padding=1, bias=False), nn.BatchNorm2d(WIDTH), nn.ReLU(), point())),
+        (
+            "upsampled",
+            lambda: of_vector(back(kernel=2, stride=2, bias=False), nn.InstanceNorm2d(WIDTH), nn.ReLU(), point()),
+        ),
+    )
+)
+
+
+@each(UNFOLDED)
+def test_a_map_made_of_a_vector(case: Case) -> None:
+    check(case)
+
+
 @each(PLAIN, COHERENT)
 def test_convolution(case: Case) -> None:
     check(case)

@@ -29,6 +29,12 @@ def test_layers_stand_in_order_with_their_figures() -> None:
     assert "largest attenuation: 2.00 decades" in text
 
 
+def test_a_guess_is_told_above_the_figures_in_one_line() -> None:
+    text = table(FlowTable(MODEL, (LayerRow("a", "Linear", 1, None),), doubts=("these are a guess:\nn=8", "unread")))
+    above = text.partition("Linear")[0]
+    assert "\nin doubt: these are a guess: n=8\nin doubt: unread\n" in above
+
+
 def test_growth_is_summed_up_beside_what_is_lost() -> None:
     layers = (LayerRow("embed", "Embedding", 1, Figure(1.0, 4e6, -6.6)), LayerRow("o", "Linear", 1, Figure(1, 1, 2.0)))
     text = table(FlowTable(MODEL, layers))

@@ -3,6 +3,11 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from speed import SMALL
 
 
 def test_neither_dynamo_nor_sympy_is_imported() -> None:
@@ -25,3 +30,47 @@ def test_neither_dynamo_nor_sympy_is_imported() -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_whole_check_of_a_small_file_imports_neither(tmp_path: Path) -> None:
+    """Found, built, fed, traced, propagated, judged by all rules; the process that reports has not even torch."""
+    (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
+    program = """
+        import sys
+        from gradlint import registry
+        from gradlint.config import Config
+        from gradlint.engine.collect import collect
+        from gradlint.engine.reading import read
+
+        config = Config()
+        (job,), _ = collect(["small.py"], config)
+        reading = read(job, config)
+        codes = tuple(sorted(registry.select(registry.load(), config).codes))
+        assert not {"torch", "numpy"} & sys.modules.keys()
+        from gradlint.worker import analysis
+        from gradlint.worker.messages import Settings
+
+        result = analysis.analyse(reading.targets[0], reading.source, Settings(codes), on_stage=lambda name: None)
+        assert result.summary.attenuation is not None and not result.skipped, result
+        loaded = {"torch._dynamo", "torch._inductor", "sympy", "torch.fx.experimental.symbolic_shapes"}
+        assert not loaded & sys.modules.keys(), loaded & sys.modules.keys()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_itself_imports_no_torch(tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text(SMALL, encoding="utf-8")
+    program = """
+        import sys
+        from gradlint.cli import main
+
+        assert main(["check", "small.py", "--isolated"]) == 0
+        assert not {"torch", "numpy", "sympy"} & sys.modules.keys()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, "1 model checked" in done.stdout) == (0, True), done.stderr

@@ -94,7 +94,7 @@ def for_argument(
         options += alternatives(leaf, hints)
         if position == 0 and isinstance(leaf, nn.Conv2d) and leaf.in_channels > _MOST_IMAGE_CHANNELS:
             options += [InputSpec((hints.batch, 3, size, size)) for size in (64, 224)]  # pixels folded into channels
-    options += list(_of_parameters(model, hints))
+    options += [*_of_parameters(model, hints), *(_of_told_size(hints) if index == 0 else ())]
     unique = fitted(
         argument.name.lower(), documented(type(model), argument), list(dict.fromkeys(options)), model, hints
     )
@@ -116,9 +116,17 @@ def _pictured(name: str, options: list[InputSpec], leaves: list[nn.Module], hint
         return options
     known = options + [spec for leaf in leaves for spec in alternatives(leaf, hints)]
     fitting = [spec for spec in known if len(spec.shape) == dims + 2]
+    if dims == 2 and (not fitting or fitting[0].shape[-1] not in hints.image_sizes):
+        fitting = [*_of_told_size(hints), *fitting]
     sizes = {1: ((256,), (1024,)), 2: ((64, 64), (224, 224)), 3: ((8, 64, 64), (16, 112, 112))}[dims]
     usual = [InputSpec((hints.batch, channels, *size)) for size in sizes for channels in (3, 1)]
     return fitting + usual + [spec for spec in options if spec not in fitting]
+
+
+def _of_told_size(hints: Hints) -> Iterator[InputSpec]:
+    """Images of the size that the model was made for."""
+    for size in hints.image_sizes[:1]:
+        yield from (InputSpec((hints.batch, channels, size, size)) for channels in (3, 1))
 
 
 def _of_consumer(model: nn.Module, path: str, hints: Hints) -> list[InputSpec]:

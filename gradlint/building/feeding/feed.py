@@ -165,10 +165,12 @@ class _Search:
             return self._of_patches(proposal)
         for _ in range(2):
             side, first = trial.smallest_map, proposal[0] if proposal else None
-            if side is None or side >= _SMALLEST_MAP or first is None or not source.startswith("derived"):
+            if side is None or side >= _SMALLEST_MAP or not source.startswith("derived"):
+                break
+            if first is None or len(first.shape) != 4:
                 break
             size = first.shape[-1] * -(-_SMALLEST_MAP // max(side, 1))
-            if len(first.shape) != 4 or size > _LARGEST_IMAGE:
+            if size > _LARGEST_IMAGE:
                 break
             larger = (replace(first, shape=(*first.shape[:2], size, size)), *proposal[1:])
             again = self._try(larger)

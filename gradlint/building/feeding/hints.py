@@ -1,5 +1,6 @@
 """What a model says about the size of its inputs: attributes and configuration, torch's own conventions."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from torch import nn
 from gradlint.building.built import BuiltModel
 from gradlint.building.describe import is_torch
 from gradlint.building.feeding.forward_source import forward_text
-from gradlint.building.guessing import signature_of
+from gradlint.building.guessing import Deferred, signature_of
 
 BATCH = 8
 SMALLEST_BATCH = 4
@@ -50,6 +51,10 @@ _SHAPE_NAMES = (*_SIZE_NAMES, "in_size", "input_shape", "in_shape", "im_size", "
 _CONFIGURATIONS = ("config", "cfg", "hparams", "args")
 _FEATURE_NAMES = ("input_size", "input_dim", "in_dim", "in_features", "n_features", "num_features", "n_inputs")
 _MOST_CHANNELS = 4
+_OF_MAPS = re.compile(
+    r"((encoder|in|input|feat|feature|backbone|stage)s?_)?(channels|chans|dims|planes|widths)(_list)?"
+)
+_MAPS = 4
 _TURNING = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "rearrange", ".t()", ".T", ".mT")
 _SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")
 
@@ -77,6 +82,8 @@ class Hints:
     """What the model was built with, by name, as far as that is literal."""
     features: int = 0
     """Width of the input that the model was built with, by an argument's name; 0 where none says it."""
+    stages: tuple[int, ...] = ()
+    """Widths of the feature maps that the model was built to take; empty where no argument says them."""
 
 
 def hints_of(built: BuiltModel) -> Hints:
@@ -105,15 +112,26 @@ def hints_of(built: BuiltModel) -> Hints:
         tokens=min(embeddings, default=2),
         image_shapes=tuple(dict.fromkeys(shape for shape in _shapes(built.model, told) if min(shape) >= 8)),
         arguments=told,
+        stages=_stages(told),
         features=next((told[n] for n in _FEATURE_NAMES if type(told.get(n)) is int), 0),
     )
+
+
+def _stages(told: dict[str, Any]) -> tuple[int, ...]:
+    """The first list of widths among the arguments; one width counts for maps of any size."""
+    for name, value in told.items():
+        if _OF_MAPS.fullmatch(name) and type(value) in (list, tuple) and value and all(type(v) is int for v in value):
+            return tuple(value)
+    single = next((told[name] for name in ("in_channels", "in_dim") if type(told.get(name)) is int), 0)
+    return (single,) * _MAPS if single > 0 else ()
 
 
 def _arguments(built: BuiltModel) -> dict[str, Any]:
     """What the model was built with, by name, as far as that is literal; defaults of its constructor included."""
     defaults = {p.name: p.default for p in signature_of(type(built.model)) if p.default is not p.empty}
-    given = built.target.kwargs if built.target is not None else None
-    return {**defaults, **(given or {})}
+    given = (built.target.kwargs if built.target is not None else None) or {}
+    inner = [value.sizes() for value in given.values() if isinstance(value, Deferred)]
+    return {name: value for known in (*inner, defaults, given) for name, value in known.items()}
 
 
 def told_number(model: nn.Module, hints: Hints, name: str) -> int | None:

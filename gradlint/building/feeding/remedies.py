@@ -7,6 +7,7 @@ from torch import nn
 
 from gradlint.building.feeding.forward_source import Argument, forward_text
 from gradlint.building.feeding.hints import Hints
+from gradlint.core.toml import target_entry
 
 _NO_GPU = re.compile(
     r"not compiled with CUDA|No CUDA GPUs|Found no NVIDIA|torch\.cuda\.\w+ is not available|CUDA driver"
@@ -36,7 +37,7 @@ def remedy(path: str, name: str, model: nn.Module, arguments: Sequence[Argument]
         called = f'name = "{argument.name}", ' if len(arguments) > 1 else ""
         rows.append(f"{{ {called}{_entry(argument, model, hints, error, alone=len(arguments) == 1)} }}")
     inputs = ", ".join(rows) or f'{{ shape = [{hints.batch}, …], dtype = "float32" }}'
-    entry = f'[[tool.gradlint.targets]]\ntarget = "{path}:{name}"\ninputs = [{inputs}]'
+    entry = target_entry(f"{path}:{name}", {"inputs": f"[{inputs}]"})
     return f"in pyproject.toml, with the dots filled in:\n{entry}"
 
 

@@ -1,6 +1,7 @@
 """Arguments that hold several tensors: `batch["ids"]`, `data.x`, `x, y = pair`, a list of feature maps."""
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from gradlint.building.feeding.leaves import alternatives, entry_leaves
 from gradlint.core.target import InputSpec
 
 _NODES, _EDGES = 32, 128
+_LARGEST_MAP = 64
 _OF_TENSORS = frozenset(dir(Tensor))
 
 Options = Callable[[Argument, int], list[InputSpec]]
@@ -81,6 +83,8 @@ def structured(model: nn.Module, argument: Argument, hints: Hints, options: Opti
             yield InputSpec((), kind, items=items)
     if parts.beside:
         yield from _beside(model, parts.beside, hints)
+    elif hints.stages and _is_list(tree, argument.name):
+        yield from _maps(hints)
 
 
 def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
@@ -92,6 +96,24 @@ def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
             found = [alternatives(leaves[0], hints) for leaves in firsts]
             items = tuple(options[min(choice, len(options) - 1)] for options in found)
             yield InputSpec((), "list", items=items)
+
+
+def _is_list(tree: ast.FunctionDef, name: str) -> bool:
+    """Whether a forward's argument is annotated as a list of tensors, or sliced and turned round as only lists are."""
+    annotation = next((a.annotation for a in tree.args.args if a.arg == name and a.annotation is not None), None)
+    if annotation is not None:
+        text = ast.unparse(annotation)
+        return "Tensor" in text and re.match(r"(\w+\.)*([Ll]ist|[Ss]equence|[Tt]uple|Iterable)\b", text) is not None
+    slices = [n.slice for n in ast.walk(tree) if isinstance(n, ast.Subscript) and _is(n.value, name)]
+    return any(isinstance(part, ast.Slice) and part.step is not None for part in slices)
+
+
+def _maps(hints: Hints) -> Iterator[InputSpec]:
+    """Feature maps of the widths that the model was built for: each half the size of the one before, or all alike."""
+    for halves in (True, False):
+        sides = [max(_LARGEST_MAP >> stage, 2) if halves else _LARGEST_MAP // 4 for stage in range(len(hints.stages))]
+        items = zip(hints.stages, sides, strict=True)
+        yield InputSpec((), "list", items=tuple(InputSpec((hints.batch, c, side, side)) for c, side in items))
 
 
 def _known(name: str, hints: Hints) -> list[InputSpec]:

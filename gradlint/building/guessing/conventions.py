@@ -36,8 +36,8 @@ CONVENTIONS = (
     Convention(r".*pad(ding)?_(idx|id|token|index|token_id)|pad"
                r"|.*(bos|eos|mask|sos|start|stop)_(id|idx|token|index)", 0),
     Convention(r"batch(_?size)?|bs|b", 8),
+    Convention(r"(frame|temporal|time|tubelet)_patch(_size)?|tubelet_size", 2),
     Convention(r"patch(_?size)?|.*_patch_size|patch_(h|w|height|width)", 16, per_axis=True),
-    Convention(r"frame_patch_size", 2),
     Convention(r"(num_?)?frames|n_frames|.*temporal_(size|length)|clip_len(gth)?|depth_size", 8),
     Convention(r"window_?size|.*window", 8, per_axis=True),
     Convention(r"(.*(image|img|input_image|sample|spatial|fmap|feature_map))_?(size|dim|resolution|res|shape)?"

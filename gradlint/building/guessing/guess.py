@@ -16,8 +16,9 @@ from torch import nn
 from gradlint.building.guessing.conventions import WIDTH, Convention, convention_of
 from gradlint.building.guessing.mends import is_about_nothing, missing_names, named_by, reshaped, said_by
 from gradlint.building.guessing.objects import Deferred, GuessedConfig, described
+from gradlint.building.guessing.parts import PART, class_for, is_module_class, subclasses_named
 from gradlint.building.guessing.signature import positional, required, signature_of
-from gradlint.building.guessing.usage import Kind, Usage, annotated, definition_of, module_tree, usage_of
+from gradlint.building.guessing.usage import Kind, Usage, annotated, definition_of, literals_of, module_tree, usage_of
 from gradlint.building.guessing.variations import STAGES, VARIATIONS, Variation
 from gradlint.building.namespace import Namespace
 
@@ -25,18 +26,17 @@ _NESTED = 3
 _FIRST = 32
 _TELLING = 3
 """Letters from which a name says more than the layer that it is handed to."""
-_BLOCKS = ("Block", "Bottleneck", "Unit", "Layer", "Cell")
 _NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
 _ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
 _CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
 _AMBIGUOUS = ("width", "size", "depth", "height")
 """Of an image, or of a layer: what they are handed to tells."""
-_PART = re.compile(
-    r"(.*_)?(net|model|backbone|encoder|decoder|transformer|vit|student|teacher|generator|discriminator|module|layer"
-    r"|trunk|stem|body|neck|extractor|network|mlp|unet|vae|block|attn|attention)"
-)
+_PATCH = re.compile(r"(image_|img_)?patch(_size)?")
 _FRACTION = 0.1
 _NUMBER = 16
+_ANY_TEXT = "default"
+"""Where nothing says which texts there are: the error often lists them."""
+_FIRST_VARIATIONS = (VARIATIONS[0], Variation(width=64))
 
 
 class UnguessableError(Exception):
@@ -85,18 +85,32 @@ def mended(
         error: what it raised.
         namespace: the loaded file that defines it.
     """
+    yield from _better(thing, kwargs, error, namespace)
+    yield from map(Guess, reshaped(kwargs, error))
+    for name, value in kwargs.items():
+        if isinstance(value, Deferred) and value.owner is not None:
+            for better in mended(value.owner, value.kwargs, error, namespace):
+                yield Guess({**kwargs, name: Deferred.call(value.owner, better.kwargs)})
+            named = [] if missing_names(error) else subclasses_named(value.owner, named_by(error))
+            for subclass in named:
+                yield Guess({**kwargs, name: Deferred.call(subclass, value.kwargs)})
+
+
+def _better(
+    thing: Callable[..., Any], kwargs: Mapping[str, Any], error: BaseException, namespace: Namespace
+) -> Iterator[Guess]:
+    """With further arguments that an error asks for."""
     parameters = {p.name: p for p in signature_of(thing)}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    wanted = [name for name in missing_names(error) if name in parameters or takes_any]
+    wanted = [name for name in missing_names(error) if name in parameters or (takes_any and name.islower())]
     words = said_by(error) | (named_by(error) if is_about_nothing(error) else frozenset())
     wanted += [name for name, p in parameters.items() if p.default is None and name in words]
-    for variation in VARIATIONS[:2]:
+    for variation in _FIRST_VARIATIONS:
         guesser = _Guesser(thing, namespace, variation, _NESTED)
         added = {name: guesser.value_or_none(name, parameters.get(name)) for name in wanted if name not in kwargs}
         known = {name: value for name, value in added.items() if value is not None}
         alone = [{name: value} for name, value in known.items()] if len(known) > 1 else []
         yield from (Guess({**kwargs, **way}) for way in (known, *alone) if way)
-    yield from map(Guess, reshaped(kwargs, error))
 
 
 class _Guesser:
@@ -124,6 +138,13 @@ class _Guesser:
             return None
 
     def _value(self, name: str, annotation: Any = inspect.Parameter.empty) -> Any:
+        literals = literals_of(annotation)
+        if literals:
+            return literals[0] if isinstance(literals[0], str) else literals[-1]  # of sizes, the whole model's
+        return self._unlisted(name, annotation)
+
+    def _unlisted(self, name: str, annotation: Any) -> Any:
+        """A value that the annotation does not list."""
         owner = self._annotated_class(annotation)
         if owner is not None:
             return self._made(owner, name)
@@ -148,7 +169,8 @@ class _Guesser:
         if kind in (Kind.CALLABLE, Kind.MODULE) or _NORM.fullmatch(last) or _ACTIVATION.fullmatch(last):
             return self._class(last, usage, kind)
         is_attribute = last != name  # of a configuration: `cfg.model` is no model
-        if not is_attribute and kind in (Kind.OBJECT, Kind.UNKNOWN) and not usage.names and _PART.fullmatch(last):
+        is_part = all(PART.fullmatch(seen) for seen in (last, *usage.names))
+        if not is_attribute and kind in (Kind.OBJECT, Kind.UNKNOWN) and is_part:
             return self._class(last, usage, Kind.MODULE)
         if kind is Kind.MODULES:
             raise UnguessableError(name)
@@ -173,7 +195,8 @@ class _Guesser:
             return "cpu"
         if last in ("spatial_dims", "dims", "ndim", "n_dims"):
             return self.variation.axes
-        return float(convention.value) if kind is Kind.FRACTION else convention.value
+        value = self.variation.count if convention.value == STAGES else convention.value
+        return float(value) if kind is Kind.FRACTION else value
 
     def _sequence(self, name: str, convention: Convention, usage: Usage) -> tuple[Any, ...]:
         if usage.leads_with_channels:
@@ -192,7 +215,7 @@ class _Guesser:
 
     def _image(self) -> int:
         """A size that the patches which the constructor has by default divide."""
-        defaults = [p.default for p in signature_of(self.thing) if "patch" in p.name and type(p.default) is int]
+        defaults = [p.default for p in signature_of(self.thing) if _PATCH.fullmatch(p.name) and type(p.default) is int]
         unit = math.lcm(*(size for size in defaults if 0 < size <= 64))
         return max(unit, self.variation.image // unit * unit)
 
@@ -212,28 +235,12 @@ class _Guesser:
             return nn.ReLU() if kind is Kind.MODULE else nn.ReLU
         if _NORM.fullmatch(name):
             return _norm(self.tree, instance=kind is Kind.MODULE)
-        found = self._sibling(name, usage)
+        found = class_for(name, usage, self.thing, self.home, self.variation.sibling if kind is Kind.MODULE else None)
         if found is None and kind is Kind.MODULE and name in ("transformer", "encoder"):
             return Deferred(_transformer, "nn.TransformerEncoder(…)")
         if found is None:
             raise UnguessableError(name)
         return found if kind is Kind.CALLABLE else self._made(found, name)
-
-    def _sibling(self, name: str, usage: Usage) -> type[nn.Module] | None:
-        """A module class that the file knows, and that a parameter's name or a check of its type means."""
-        classes: dict[str, type[nn.Module]] = {
-            key: value for key, value in vars(self.home).items() if _is_module_class(value, self.thing)
-        }
-        for wanted in usage.classes:
-            if wanted in classes:
-                return classes[wanted]
-        words = name.lower().replace("_", "")
-        close = [key for key in classes if words in key.lower() or (len(key) > 4 and key.lower() in words)]
-        if close:
-            return classes[min(close, key=len)]
-        if words == "block":  # of a ResNet
-            return next((value for key, value in reversed(classes.items()) if key.endswith(_BLOCKS)), None)
-        return None
 
     def _annotated_class(self, annotation: Any) -> type | None:
         """The user's own class that an annotation names: a configuration, a part of the model."""
@@ -249,13 +256,13 @@ class _Guesser:
         """The user's own class of which an annotation asks for a list: `list[Block]`."""
         match = re.match(r"(?:typing\.)?(?:[Ll]ist|[Ss]equence|[Tt]uple)\[\s*'?([\w.]+)", str(annotation))
         named = None if match is None else vars(self.home).get(match[1].rpartition(".")[2])
-        return self._annotated_class(named) if _is_module_class(named, self.thing) else None
+        return self._annotated_class(named) if is_module_class(named, self.thing) else None
 
     def _made(self, owner: type, name: str) -> Deferred:
         if not self.depth:
             raise UnguessableError(name)
         guess = _Guesser(owner, self.namespace, self.variation, self.depth - 1).guess(())
-        return Deferred(lambda: owner(**resolved(guess.kwargs)), f"{owner.__name__}({guess.described})")
+        return Deferred.call(owner, guess.kwargs)
 
     def _positions(self, function: str) -> tuple[str, ...]:
         """Names of the positional parameters of something that the file knows."""
@@ -265,20 +272,9 @@ class _Guesser:
         return positional(vars(self.home).get(function))
 
 
-def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments with everything made that was put off."""
-    return {name: value.make() if isinstance(value, Deferred) else value for name, value in kwargs.items()}
-
-
 def _transformer() -> nn.Module:
     """A sequence of any length comes out of it as it came in."""
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 8, batch_first=True), 4, enable_nested_tensor=False)
-
-
-def _is_module_class(value: Any, apart: Any) -> bool:
-    if not isinstance(value, type) or not issubclass(value, nn.Module) or value is apart:
-        return False
-    return not value.__module__.startswith("torch.") and "forward" in dir(value) and not inspect.isabstract(value)
 
 
 def _text(name: str, usage: Usage) -> str:
@@ -286,9 +282,7 @@ def _text(name: str, usage: Usage) -> str:
         return usage.choices[0]
     if _ACTIVATION.fullmatch(name):
         return "relu"
-    if name == "device":
-        return "cpu"
-    raise UnguessableError(name)
+    return "cpu" if name == "device" else _ANY_TEXT
 
 
 def _norm(tree: ast.AST | None, *, instance: bool) -> Any:

@@ -2,10 +2,10 @@
 
 import linecache
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gradlint.building.failure import text_of
+from gradlint.building.failure import is_foreign, text_of
 from gradlint.building.guessing.objects import Deferred
 
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
@@ -13,6 +13,11 @@ _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate 
                          r"|'tuple' object does not support item assignment")  # fmt: skip
 _NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
 _NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
+_UNPACKED = re.compile(r"values to unpack \(expected (\d+)")
+_OF_LENGTH = re.compile(r"\b(?:tuple|list|sequence|length|len)\b(?: of| must be| should be)?(?: length)? (\d{1,2})\b")
+_ITERATED = re.compile(
+    r"\b(?:len|zip|enumerate|iter|tuple|list|sum|max|min|reversed)\((\w+)|\b(\w+)\[|\bin (\w+)|\*(\w+)"
+)
 _STAGES = 4
 
 
@@ -31,6 +36,21 @@ def named_by(error: BaseException) -> frozenset[str]:
         if code.co_name == "__init__":
             words |= set(re.findall(r"[A-Za-z_]\w*", linecache.getline(code.co_filename, last.tb_lineno)))
     return frozenset(words)
+
+
+def _iterated(error: BaseException) -> frozenset[str]:
+    """Names that the line which raised treats as several things: `len(depths)`, `for d in depths`."""
+    return frozenset(name for found in _ITERATED.findall(_last_line(error)) for name in found if name)
+
+
+def _last_line(error: BaseException) -> str:
+    """The line of the user's code that raised."""
+    line, tb = "", error.__traceback__
+    while tb is not None:
+        name = tb.tb_frame.f_code.co_filename
+        line = line if is_foreign(name) else linecache.getline(name, tb.tb_lineno)
+        tb = tb.tb_next
+    return line
 
 
 def missing_names(error: BaseException) -> list[str]:
@@ -56,10 +76,35 @@ def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[s
     if _ONLY_LISTS.search(text):
         yield {name: list(value) if type(value) is tuple else value for name, value in kwargs.items()}
     if _NOT_MANY.search(text):
-        words = named_by(error)
+        words = _iterated(error) & kwargs.keys() or named_by(error)
         for length in (_STAGES, 2, 3):
             yield {n: (v,) * length if n in words and type(v) in (int, float) else v for n, v in kwargs.items()}
+    yield from _resized(kwargs, text)
+    if unpacked := _UNPACKED.search(text):
+        words, length = frozenset(re.findall(r"\w+", _last_line(error))), int(unpacked[1])
+        yield {n: type(v)(_continued(v, length)) if n in words and type(v) in (list, tuple) else v
+               for n, v in kwargs.items()}  # fmt: skip
     choices = re.findall(r"['\"`](\w[\w.-]*)['\"`]", text)
     for name, value in kwargs.items():
         if isinstance(value, str) or (isinstance(value, type | Deferred) and name in said_by(error)):
             yield from ({**kwargs, name: choice} for choice in choices if choice not in (value, name))
+
+
+def _resized(kwargs: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    """A list with as many entries as an error that names it says: "depth is 5, but `widths` are given for 4 blocks"."""
+    said = [int(number) for number in re.findall(r"(?<![\w.])\d{1,2}(?![\w.]*\d)", text)]
+    asked = [int(length) for length in _OF_LENGTH.findall(text)]
+    for name, value in kwargs.items():
+        if type(value) not in (list, tuple) or not (len(value) in said or asked) or not re.search(rf"\b{name}\b", text):
+            continue
+        for length in (number for number in asked or said if 0 < number != len(value)):
+            yield {**kwargs, name: type(value)(_continued(value, length))}
+
+
+def _continued(values: Sequence[Any], length: int) -> list[Any]:
+    """A list made shorter, or longer in the way it grows."""
+    longer = list(values[:length])
+    while len(longer) < length:
+        doubles = len(longer) > 1 and type(longer[-1]) is int and longer[-1] == 2 * longer[-2]
+        longer.append(2 * longer[-1] if doubles else longer[-1])
+    return longer

@@ -2,11 +2,9 @@
 
 import ast
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-from gradlint.building.guessing.usage import asked_attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +13,32 @@ class Deferred:
 
     make: Callable[[], Any]
     described: str
+    owner: Callable[..., Any] | None = None
+    """What it is made by, where that takes guesses too."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Those guesses."""
+
+    @classmethod
+    def call(cls, owner: Callable[..., Any], kwargs: Mapping[str, Any]) -> "Deferred":
+        """A call whose arguments may be put off themselves."""
+        shown = ", ".join(f"{name}={described(value)}" for name, value in kwargs.items())
+        return cls(lambda: owner(**resolved(kwargs)), f"{owner.__name__}({shown})", owner, kwargs)
+
+    def sizes(self) -> dict[str, Any]:
+        """What it is made with, by name, inner calls first: outer names count where both have one."""
+        inner = [value.sizes() for value in self.kwargs.values() if isinstance(value, Deferred)]
+        return {name: value for known in (*inner, self.kwargs) for name, value in known.items()}
+
+
+def resolved(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments with everything made that was put off."""
+    return {name: _made(value) for name, value in kwargs.items()}
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, Deferred):
+        return value.make()
+    return [_made(entry) for entry in value] if type(value) is list else value
 
 
 class GuessedConfig:
@@ -74,3 +98,17 @@ def toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml, value))}]"
     return f'{{ expression = "{value.__name__ if isinstance(value, type) else "…"}" }}'
+
+
+def asked_attributes(tree: ast.AST | None) -> frozenset[str]:
+    """Attributes that code asks for with a default, or whether they are there: they need not be."""
+    return frozenset(_optional(tree)) if tree is not None else frozenset()
+
+
+def _optional(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as attribute), _]):
+                yield attribute
+            case ast.Call(func=ast.Name(id="hasattr"), args=[_, ast.Constant(value=str() as attribute)]):
+                yield attribute

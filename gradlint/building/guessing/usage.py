@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -129,6 +129,16 @@ def annotated(annotation: Any) -> Kind:
     return Kind.UNKNOWN
 
 
+def literals_of(annotation: Any) -> tuple[Any, ...]:
+    """What an annotation lists: `Literal[8, 16]`; nothing where it is of another kind."""
+    listed = re.search(r"\bLiteral\[(.*?)\]", str(annotation))
+    try:
+        values = ast.literal_eval(f"({listed[1]},)") if listed is not None else ()
+    except (ValueError, SyntaxError):  # names of constants
+        return ()
+    return tuple(value for value in values if value is not None)
+
+
 _ANNOTATIONS = (
     (r"bool\b", Kind.FLAG),
     (r"int\b", Kind.NUMBER),
@@ -146,12 +156,20 @@ def _seen(usage: Usage, node: ast.AST, name: str, known: Callable[[str], tuple[s
             return _called(usage, node, name, known)
         case ast.If(test=used) | ast.IfExp(test=used) if _is(used, name):
             return _as(usage, Kind.FLAG)
-        case ast.Compare(left=used, comparators=[right]) if _is(used, name):
+        case ast.Compare(left=used, comparators=[right]) if _is(_as_typed(used), name):
             return _compared(usage, right)
         case ast.Attribute(value=used, attr=attribute) if _is(used, name):
             usage = replace(usage, is_list=usage.is_list or attribute in _OF_LISTS)
             return _as(usage, _ATTRIBUTES.get(attribute, Kind.OBJECT))
     return _several(usage, node, name)
+
+
+def _as_typed(node: ast.expr) -> ast.expr:
+    """A text whatever its case: `variant.upper()` is the variant."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=used, attr="lower" | "upper" | "strip"), args=[]):
+            return used
+    return node
 
 
 def _several(usage: Usage, node: ast.AST, name: str) -> Usage:
@@ -248,17 +266,3 @@ def _compared(usage: Usage, right: ast.expr) -> Usage:
         return replace(_as(usage, Kind.TEXT), choices=(*usage.choices, *texts))
     numbers = any(isinstance(leaf, ast.Constant) and type(leaf.value) in (int, float) for leaf in ast.walk(right))
     return _as(usage, Kind.NUMBER) if numbers else usage
-
-
-def asked_attributes(tree: ast.AST | None) -> frozenset[str]:
-    """Attributes that code asks for with a default, or whether they are there: they need not be."""
-    return frozenset(_optional(tree)) if tree is not None else frozenset()
-
-
-def _optional(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value=str() as attribute), _]):
-                yield attribute
-            case ast.Call(func=ast.Name(id="hasattr"), args=[_, ast.Constant(value=str() as attribute)]):
-                yield attribute

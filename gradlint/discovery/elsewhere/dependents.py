@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradlint.discovery.cells import SUFFIX
 from gradlint.discovery.elsewhere.imports import Resolver
 from gradlint.discovery.elsewhere.repository import Bounds, Repository
 
@@ -47,7 +48,7 @@ def dependents_of(changed: Set[Path], root: Path, bounds: Bounds = _BOUNDS) -> D
         return Dependents((), is_complete=True)
     repository = Repository(min(changed), bounds, root=root)
     resolver = Resolver(repository)
-    texts = {path: repository.text(path) for path in repository.files if path.suffix == ".py"}
+    texts = {path: repository.text(path) for path in repository.files if path.suffix in (".py", SUFFIX)}
     imports: dict[Path, _Imports] = {}
     found: set[Path] = set()
     frontier = set(changed)

@@ -1,22 +1,21 @@
 """The Python code in scripts, in the cells of notebooks and in the fenced blocks of Markdown."""
 
 import ast
-import json
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-SUFFIXES = (".py", ".ipynb", ".md")
+from gradlint.core.errors import AnalysisError
+from gradlint.discovery.cells import SUFFIX, Cells, cells_of
+
+SUFFIXES = (".py", SUFFIX, ".md")
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:\{?\.?)(python3?|py|pycon)\b[^\n]*\n(.*?)^[ \t]*\1",
     re.DOTALL | re.MULTILINE | re.IGNORECASE,
 )
 _PROMPT = re.compile(r"^(>>>|\.\.\.) ?")
-_MAGIC = re.compile(r"^\s*[%!?]|\?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +23,15 @@ class Document:
     """Python code of one file, and where each of its lines stands."""
 
     code: str
-    cells: tuple[int, ...] = ()
-    """First lines of the cells of a notebook."""
+    cells: Cells | None = None
+    """The cells of a notebook."""
     is_prose: bool = False
     """Whether the code illustrates a text: imports may be left out."""
 
     def place(self, shown: str, line: int) -> str:
         """Where a line is found, in words."""
-        if not self.cells:
-            return f"{shown}:{line}"
-        return f"{shown}, cell {max(1, sum(first <= line for first in self.cells))}"
+        found = self.cells.place(line) if self.cells is not None else None
+        return f"{shown}:{line}" if found is None else f"{shown}:cell {found[0]}:{found[1]}"
 
 
 def document(path: Path, text: str) -> Document | None:
@@ -42,7 +40,7 @@ def document(path: Path, text: str) -> Document | None:
         return Document(text)
     if path.suffix == ".md":
         return _markdown(text)
-    return _notebook(text)
+    return _notebook(text, str(path))
 
 
 def _markdown(text: str) -> Document | None:
@@ -65,36 +63,12 @@ def _without_prompts(block: str) -> str:
     return "\n".join(_PROMPT.sub("", line) if _PROMPT.match(line) else "" for line in lines)
 
 
-def _notebook(text: str) -> Document | None:
+def _notebook(text: str, path: str) -> Document | None:
     try:
-        cells = json.loads(text)["cells"]
-        codes = [code for cell in cells if (code := _cell(cell)) is not None]
-    except (ValueError, LookupError, TypeError, RecursionError):  # whatever it is, it is no notebook
+        cells = cells_of(text, path)
+    except AnalysisError:  # whatever it is, it is no notebook
         return None
-    lines: list[str] = []
-    firsts = []
-    for code in codes:
-        firsts.append(len(lines) + 1)
-        lines += code.split("\n") if _is_python(code) else []
-    return Document("\n".join(lines), cells=tuple(firsts)) if lines else None
-
-
-def _cell(cell: Any) -> str | None:
-    """Code of a cell, without what only IPython understands; None for text."""
-    if cell["cell_type"] != "code":
-        return None
-    source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
-    return "\n".join(_kept(source.split("\n")))
-
-
-def _kept(lines: list[str]) -> Iterator[str]:
-    if lines and lines[0].startswith("%%") and not lines[0].startswith(("%%time", "%%capture")):
-        return  # another language
-    for line in lines:
-        if not _MAGIC.search(line):
-            yield line
-        elif line[:1].isspace():
-            yield line[: len(line) - len(line.lstrip())] + "pass"
+    return Document(cells.source, cells=cells) if cells.cells else None
 
 
 def _is_python(code: str) -> bool:

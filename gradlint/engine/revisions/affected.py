@@ -5,6 +5,9 @@ import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
+from gradlint.core.errors import AnalysisError
+from gradlint.discovery.cells import SUFFIX, cells_of
+
 
 class Imports:
     """Who imports whom in one revision, read off syntax trees; only files that mention a changed one are parsed."""
@@ -12,7 +15,7 @@ class Imports:
     def __init__(self, root: Path, files: Iterable[str]) -> None:
         """Paths are relative to the root, with forward slashes."""
         self._root = root
-        self._python = tuple(path for path in files if path.endswith(".py"))
+        self._python = tuple(path for path in files if path.endswith((".py", SUFFIX)))
         self._texts: dict[str, str] = {}
         self._imported: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
@@ -79,9 +82,10 @@ class Imports:
     def _text(self, path: str) -> str:
         if path not in self._texts:
             try:
-                self._texts[path] = (self._root / path).read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                self._texts[path] = ""  # a broken link, or gone since it was listed: it imports nothing
+                text = (self._root / path).read_text(encoding="utf-8", errors="replace")
+                self._texts[path] = cells_of(text, path).source if path.endswith(SUFFIX) else text
+            except (OSError, AnalysisError):
+                self._texts[path] = ""  # a broken link, gone since it was listed, or no notebook: it imports nothing
         return self._texts[path]
 
 

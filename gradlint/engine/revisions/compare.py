@@ -111,5 +111,6 @@ def _lines(findings: Iterable[Finding], shown: Shown) -> dict[tuple[str, int], s
         if place.path not in texts:
             texts[place.path] = text_of(Job(place.path, place.path)).splitlines()
         lines = texts[place.path]
-        found[shown.path(place.path), place.line] = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
+        at = shown.location(place)
+        found[at.file, at.line] = lines[place.line - 1] if 0 < place.line <= len(lines) else ""
     return found

@@ -102,7 +102,8 @@ class Git:
     def _near(self, name: str) -> str:
         names = self.ask("for-each-ref", "--format=%(refname:short)").decode("utf-8", "replace").split("\n")
         close = nearest(filter(None, names), name)
-        return f'did you mean "{close}"?' if close else self._deepen() or "`git log --oneline --all` lists commits"
+        hints = [f'did you mean "{close}"?' if close else "", self._deepen()]
+        return " Or: ".join(filter(None, hints)) or "`git log --oneline --all` lists commits"
 
     def _deepen(self) -> str:
         """What helps where the clone is shallow; empty where it is not."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, Role, count, dim
+from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
 from gradlint.propagation.signal import Prob, Signal, emit, modes
 from gradlint.propagation.transfer.elementwise import BLOCKED, valid_keys
 from gradlint.propagation.transfer.mixing import mixed_ahead, mixed_back
@@ -234,12 +234,20 @@ def _tokens(signal: Signal) -> Signal:
     return signal.with_x(signal.x, dims=tuple(dims))
 
 
+def _turned(rows: Dim) -> Dim:
+    """Queries as keys, and keys as queries."""
+    other = {Role.POSITION: Role.KEY, Role.KEY: Role.POSITION}
+    return tuple(Factor(f.size, other.get(f.role, f.role)) for f in rows)
+
+
 def softmax(call: Call) -> Signal:
     """Over keys: attention. Over units: exactly, in groups of as many particles as there are units."""
     signal = call.signal(call.args[0])
     axis = call.arg(1, "dim", -1)
     if not isinstance(axis, int):
         raise NoRuleError("softmax without a dim")
+    if axis in (-1, len(signal.dims) - 1) and count(signal.dims[-1:], Role.POSITION) > 1 < signal.count(Role.KEY):
+        signal = signal.with_x(signal.x, dims=tuple(map(_turned, signal.dims)))  # transposed: the keys do the asking
     along = signal.dims[axis]
     log = "log" in call.op.op
     if count([along], Role.KEY) > 1 and not log:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, Transfer
-from gradlint.propagation.dims import Dim, Dims, Role, dim, image_dims
+from gradlint.propagation.dims import Dim, Dims, Role, count, dim, image_dims
 from gradlint.propagation.kinship import Kinship, border
 from gradlint.propagation.profiles import unit_means
-from gradlint.propagation.signal import Signal
+from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.contraction import (
     Taps,
     add_bias,
@@ -58,7 +58,24 @@ def _image(call: Call, operand: object, axes: int) -> Signal:
     signal = call.signal(operand)
     if len(signal.shape) != axes + 2:
         raise NoRuleError("its input has no batch dim")
-    return as_units(signal, (1,), image_dims(signal.shape), call)
+    return _unfolded(as_units(signal, (1,), image_dims(signal.shape), call), call)
+
+
+def _unfolded(signal: Signal, call: Call) -> Signal:
+    """A map made of a vector (`fc(z).view(-1, 64, 4, 4)`): its places hold other units, no repetitions of one."""
+    space = signal.dims[2:]
+    x = signal.x
+    if count(space, Role.UNIT) == 1 or signal.count(Role.POSITION) > 1 or signal.free or x.shape[1] != P.S:
+        return signal
+    order = P.permutation("unfolded", call.key)
+    here = x.detach().view(2, 2, P.S)[:, 0]  # [samples, units]: there is one position so far
+    y = torch.stack([here, here[:, order]], 1).reshape(P.R, P.S)
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        return g.view(2, 2, P.S)[:, :1].expand(2, 2, P.S).reshape(P.R, P.S)
+
+    dims = (*signal.dims[:2], *(dim(n, Role.POSITION) for n in signal.shape[2:]))
+    return signal.with_x(emit(y, (x, back)), dims=dims)
 
 
 def convolution(axes: int) -> Transfer:

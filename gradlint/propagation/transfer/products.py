@@ -91,7 +91,8 @@ def contract(call: Call, left: Signal, right: Signal) -> Signal:
         return _energy(call, left, right, n)
     reads_positions = count([right.dims[-1]], Role.POSITION) > 1 or right.free
     if count([along], Role.POSITION) > 1 and not left.free:
-        return over_tokens(call, left, right, n, _joined(call.shape, left.dims, right.dims[-1]))
+        dims = _joined(call.shape, tuple(map(_as_positions, left.dims)), right.dims[-1])
+        return over_tokens(call, left, right, n, dims)
     if right.rows is not None:
         return reading_rows(call, left, right, n, _joined(call.shape, left.dims, right.dims[-1]), right.rows)
     if reads_positions:
@@ -99,6 +100,11 @@ def contract(call: Call, left: Signal, right: Signal) -> Signal:
         dims = _joined(call.shape, left.dims, dim(right.shape[-1], Role.KEY))
         return attention.scores(call, left, key, n, dims)
     return _energy(call, left, right, n)
+
+
+def _as_positions(rows: Dim) -> Dim:
+    """What were keys, of a matrix of attention that is read the other way round, gets a result each."""
+    return tuple(Factor(f.size, Role.POSITION) if f.role is Role.KEY else f for f in rows)
 
 
 def _joined(shape: tuple[int, ...], dims: Dims, last: Dim) -> Dims:
@@ -188,6 +194,8 @@ def einsum(call: Call) -> Signal:
             strict=True,
         )
     )
+    if count(left.dims[-1:], Role.POSITION) > 1 and not left.free:
+        names |= {c: _as_positions(names[c]) for c in rows}
     if columns and count(y.dims[-1:], Role.KEY) > 1:
         for c in columns:
             names[c] = tuple(Factor(f.size, Role.KEY) for f in names[c])

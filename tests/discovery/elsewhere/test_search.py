@@ -116,7 +116,7 @@ def test_a_notebook(find: Find) -> None:
     ]
     (made,) = find({"notebooks/demo.ipynb": json.dumps({"cells": cells})})
     assert (made.args, made.inputs) == ((8, 1), (InputSpec((2, 3)),))
-    assert made.place == made.fed_place == "notebooks/demo.ipynb, cell 4"
+    assert (made.place, made.fed_place) == ("notebooks/demo.ipynb:cell 5:1", "notebooks/demo.ipynb:cell 5:2")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3}', '{"cells": [{"cell_type": "code"}]}', '"Net"'])

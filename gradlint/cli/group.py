@@ -1,5 +1,6 @@
 """The group of commands, and the one place where errors become messages and exit codes."""
 
+import gc
 from collections.abc import Sequence
 from importlib import import_module
 from io import StringIO
@@ -12,6 +13,8 @@ from gradlint.cli.messages import complain, tell
 from gradlint.core.errors import GradlintError
 from gradlint.gate.decision import ExitCode
 
+_ALLOCATIONS = 100_000
+"""Objects after which garbage is looked for: syntax trees are many and no garbage, and looking costs a quarter."""
 _COMMANDS = {
     "baseline": "Keep a file of known findings, so that only new ones count.",
     "check": "Predict where the gradients of models will starve or explode.",
@@ -66,11 +69,12 @@ def group() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str]) -> int:
     """Run the command line; gives the exit code."""
-    streams.reopen()
+    given = list(arguments)
+    gc.set_threshold(_ALLOCATIONS)
     try:
-        return int(group.main(args=arguments, prog_name="gradlint", standalone_mode=False) or 0)
+        return int(group.main(args=given, prog_name="gradlint", standalone_mode=False, obj=tuple(arguments)) or 0)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:

@@ -1,0 +1,34 @@
+"""Lines of configuration, ready to be pasted: the one writer of `[[tool.gradlint.targets]]`."""
+
+import json
+import re
+from collections.abc import Mapping
+
+TARGETS = "tool.gradlint.targets"
+
+
+def quoted(text: str) -> str:
+    """A basic string of TOML: JSON's, but for one character that JSON lets stand."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def key(name: str) -> str:
+    """Bare where TOML allows it, quoted elsewhere."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else quoted(name)
+
+
+def table(values: Mapping[str, str]) -> str:
+    """An inline table of values that are TOML already, or dots to be filled in."""
+    return f"{{ {', '.join(f'{key(name)} = {value}' for name, value in values.items())} }}"
+
+
+def target_entry(target: str, said: Mapping[str, str], *, name: str = TARGETS) -> str:
+    """How one model is built and fed.
+
+    Args:
+        target: as in `model.py:Net`.
+        said: what is said of it by key, each value TOML already.
+        name: of the table; `targets` in a file of gradlint's own.
+    """
+    lines = [f"[[{name}]]", f"target = {quoted(target)}", *(f"{what} = {value}" for what, value in said.items())]
+    return "\n".join(lines)
