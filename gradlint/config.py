@@ -261,9 +261,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     """Settings in environment variables: `GRADLINT_FAIL_ON=error`, `GRADLINT_SELECT=GL1,GL201`."""
     values: dict[str, Any] = {}
     fields = {field.encode_name: field for field in msgspec.structs.fields(Config)}
-    for name in sorted(environment):
-        if not name.startswith(ENVIRONMENT_PREFIX):
-            continue
+    for name in sorted(name for name in environment if name.startswith(ENVIRONMENT_PREFIX)):
         key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
         plain = [known for known in KEYS if known not in _STRUCTURED]
         if key not in plain:
@@ -290,10 +288,10 @@ _CHOICES = {
 _EXAMPLES = {
     "timeout": "60", "memory": "4.0", "fail-on": '"error"', "optimizer": '"adam"', "batch": "32", "probe": "true",
     "sequence-length": "128", "jobs": "2", "respect-gitignore": "true", "all-modules": "true",
-    "rules": "{ saturating-stack = { … } }",
-    "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]', "exclude": '["generated/*.py"]',
-    "baseline": '"gradlint-baseline.json"', "cache": "false", "cache-dir": '".gradlint_cache"',
-    "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }', "severity": '{ missing-normalization = "info" }',
+    "rules": "{ saturating-stack = { … } }", "targets": '[{ target = "model.py:Net", inputs = [[4, 16]] }]',
+    "exclude": '["generated/*.py"]', "baseline": '"gradlint-baseline.json"', "cache": "false",
+    "cache-dir": '".gradlint_cache"', "per-file-ignores": '{ "legacy/*.py" = ["GL401"] }',
+    "severity": '{ missing-normalization = "info" }',
     "overrides": '[{ rule = "GL101", model = "Net", reason = "why it is meant" }]',
 }  # fmt: skip
 

@@ -30,32 +30,34 @@ def asked(frame: FrameType | None) -> str:
     Code that asks whether a file is there is about to read it, and not all that reads is seen: libraries in C and Rust
     open files by themselves. So its content is observed at once.
     """
-    is_kind = False
-    while frame is not None:
-        module = str(frame.f_globals.get("__name__", ""))
-        if module not in _GO_BETWEENS:
-            break
-        is_kind = is_kind or frame.f_code.co_name in _KIND_ONLY
-        frame = frame.f_back
-    if frame is None or module.startswith(_READERS):
+    module, passed = _asker(frame)
+    if module is None or module.startswith(_READERS):
         return KIND
-    is_own = module.startswith("gradlint.")
+    is_kind, is_own = not _KIND_ONLY.isdisjoint(passed), module.startswith("gradlint.")
     return KIND if is_own and is_kind else CONTENT if is_own or is_kind else STATUS
 
 
 def listing(frame: FrameType | None) -> str | None:
     """What counts of a folder that is listed; None for the import system, whose searches are observed otherwise."""
-    name = ""
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name not in _GO_BETWEENS:
-            break
-        frame = frame.f_back
+    asker, _ = _asker(frame)
+    name = asker or ""
     if name.startswith(("importlib._bootstrap", "_frozen_importlib")):
         return None
     if name.startswith("importlib.metadata"):
         return PACKAGES
     return WALK if name.startswith(("gradlint.discovery.", "gradlint.engine.")) else LISTING
+
+
+def _asker(frame: FrameType | None) -> tuple[str | None, list[str]]:
+    """The module that asks through the go-betweens, None where there is none, and which of their functions it asks."""
+    passed: list[str] = []
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module not in _GO_BETWEENS:
+            return module, passed
+        passed.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return None, passed
 
 
 def importing(frame: FrameType | None) -> dict[str, str]:

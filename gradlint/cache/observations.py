@@ -98,12 +98,16 @@ def kind(path: str) -> str:
 
 def content(path: str) -> str:
     """Digest of a file's bytes; of what is no file, its kind."""
-    what = kind(path)
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return kind(path)
+    what = _kind_of(found.st_mode)
     if what != "file":
         return what
+    if found.st_size > _LARGEST:
+        return status(path)
     try:
-        if os.stat(path).st_size > _LARGEST:
-            return status(path)
         with open(path, "rb", buffering=0) as stream:
             return digest(stream.read())
     except OSError as error:

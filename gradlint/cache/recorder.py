@@ -30,22 +30,6 @@ from gradlint.cache.observations import (
 _MACHINE = ("/proc/", "/sys/", "/dev/")
 """What they tell is a fact of the machine, or means nothing (`/dev/null`)."""
 _WRITES = os.O_WRONLY | os.O_RDWR
-_ELSEWHERE = {
-    "subprocess.Popen": "it starts a process",
-    "os.system": "it starts a process",
-    "os.exec": "it starts a process",
-    "os.posix_spawn": "it starts a process",
-    "os.spawn": "it starts a process",
-    "os.fork": "it starts a process",
-    "os.forkpty": "it starts a process",
-    "socket.connect": "it asks the network",
-    "socket.getaddrinfo": "it asks the network",
-    "socket.gethostbyname": "it asks the network",
-    "socket.sendto": "it asks the network",
-    "urllib.Request": "it asks the network",
-    "sqlite3.connect": "it asks a database",
-}
-"""Events that bring in what cannot be observed again, and how that is told."""
 Owners = dict[str, str]
 """Modules that are being imported, and their files."""
 
@@ -195,8 +179,8 @@ class Recorder:
                     self._made.add(full)
         elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
             self.note_path(CONTENT, arguments[0], sys._getframe(2))
-        elif event in _ELSEWHERE and not self._is_own:
-            self.note(NEVER, _ELSEWHERE[event], sys._getframe(2))
+        elif event in standing_in.ELSEWHERE and not self._is_own:
+            self.note(NEVER, standing_in.ELSEWHERE[event], sys._getframe(2))
 
     def _opened(self, path: Any, mode: Any, flags: Any) -> None:
         if isinstance(path, int) or self.is_inside():

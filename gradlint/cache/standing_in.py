@@ -20,6 +20,23 @@ _who: list[Who] = []
 """Says which recorder is active; empty until the first one is."""
 _originals: dict[tuple[Any, str], Any] = {}
 _Environ: Any = type(os.environ)
+ELSEWHERE = {
+    "subprocess.Popen": "it starts a process",
+    "os.system": "it starts a process",
+    "os.exec": "it starts a process",
+    "os.posix_spawn": "it starts a process",
+    "os.spawn": "it starts a process",
+    "os.fork": "it starts a process",
+    "os.forkpty": "it starts a process",
+    "socket.connect": "it asks the network",
+    "socket.getaddrinfo": "it asks the network",
+    "socket.gethostbyname": "it asks the network",
+    "socket.sendto": "it asks the network",
+    "urllib.Request": "it asks the network",
+    "sqlite3.connect": "it asks a database",
+}
+"""Events that bring in what cannot be observed again, and how that is told."""
+_HEARD = frozenset(["open", "os.listdir", "os.scandir", "os.mkdir", "ctypes.dlopen", *ELSEWHERE])
 
 
 def put_up(who: Who) -> None:
@@ -65,13 +82,6 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     recorder = _recorder()
     if recorder is not None and event in _HEARD and not recorder.is_inside():
         recorder.hear(event, arguments)
-
-
-_HEARD = frozenset([
-    "open", "os.listdir", "os.scandir", "os.mkdir", "ctypes.dlopen", "subprocess.Popen", "os.system", "os.exec",
-    "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "socket.connect", "socket.getaddrinfo",
-    "socket.gethostbyname", "socket.sendto", "urllib.Request", "sqlite3.connect",
-])  # fmt: skip
 
 
 def _asking(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -56,8 +56,7 @@ def command(arguments: tuple[str, ...], /, paths: tuple[str, ...], **given: Any)
         report, config, memory = reported(lambda: _check(paths or (".",), given, recorder), output.fail)
         text = output.write(report)
         code = exit_code(report, fail_on=config.fail_on, exit_zero=given["exit_zero"])
-        is_repeatable = output.is_repeatable and given["since"] is None and "-" not in paths
-        if memory is not None and is_repeatable:
+        if memory is not None and output.is_repeatable and "-" not in paths:
             replay.keep(arguments, recorder, memory, text, code)
     return code
 
@@ -86,13 +85,14 @@ def _check(
     if given["with_dependents"]:
         widened = engine.with_dependents(paths, config)
         paths, notes = widened.paths, widened.notes
-    memory = Memory(Store(folder_of(config))) if config.cache else None
+    is_kept = config.cache and given["since"] is None and given["shard"] is None
+    memory = Memory(Store(folder_of(config))) if is_kept else None
     if memory is not None:
         recorder.leave_out(memory.store.folder)
     bar = Bar()
     try:
         if given["shard"] is not None:
-            return _check_shard(paths, config, given, bar, notes), config, None
+            return _check_shard(paths, config, given, bar, notes), config, memory
         if given["since"] is not None:
             from gradlint.engine.revisions import check_since
 

@@ -32,9 +32,17 @@ def selection(command: Command) -> Command:
     return command
 
 
+def _decorated(command: Command, *decorators: Callable[[Command], Command]) -> Command:
+    """All of them, the last one outermost: the help shows it first."""
+    for decorator in decorators:
+        command = decorator(command)
+    return command
+
+
 def settings(command: Command) -> Command:
     """What the commands that run a model share."""
-    for decorator in (
+    return _decorated(
+        command,
         click.option("--isolated", is_flag=True, help="Read no configuration file."),
         click.option(
             "--config",
@@ -47,9 +55,7 @@ def settings(command: Command) -> Command:
         click.option("--memory", type=float, metavar="GIB", help="Memory limit per model (default 4)."),
         click.option("--timeout", type=float, metavar="SECONDS", help="Time limit per model (default 60)."),
         click.option("--optimizer", type=click.Choice(["sgd", "adam"]), help="What the model is trained with."),
-    ):
-        command = decorator(command)
-    return command
+    )
 
 
 def baseline(command: Command) -> Command:
@@ -60,7 +66,8 @@ def baseline(command: Command) -> Command:
 
 def reports(command: Command) -> Command:
     """What a report of findings is written as, where to, and how much of it."""
-    for decorator in (
+    return _decorated(
+        command,
         click.option("-q", "--quiet", is_flag=True, help="Findings only."),
         click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built."),
         click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why."),
@@ -73,29 +80,25 @@ def reports(command: Command) -> Command:
             help="Write a report to a file, too; repeatable.",
         ),
         click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print."),
-    ):
-        command = decorator(command)
-    return command
+    )
 
 
 def cache(command: Command) -> Command:
     """`--no-cache`, `--cache-dir`."""
-    for decorator in (
+    return _decorated(
+        command,
         click.option("--cache-dir", metavar="PATH", help="Folder of kept results (default .gradlint_cache)."),
         click.option("-n", "--no-cache", is_flag=True, help="Look at every file anew, and keep nothing."),
-    ):
-        command = decorator(command)
-    return command
+    )
 
 
 def output(command: Command) -> Command:
     """`--color`, `-o`."""
-    for decorator in (
+    return _decorated(
+        command,
         click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours."),
         click.option("-o", "--output-file", type=click.Path(dir_okay=False), help="Write there instead of stdout."),
-    ):
-        command = decorator(command)
-    return command
+    )
 
 
 def config_of(paths: Sequence[str], given: Mapping[str, Any]) -> Config:

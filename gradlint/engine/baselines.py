@@ -7,7 +7,8 @@ from pathlib import Path
 from gradlint.config import Config
 from gradlint.core.errors import UsageError
 from gradlint.engine.gating import Gathered
-from gradlint.engine.run import Progress, baseline_of, gather
+from gradlint.engine.places import baseline_of
+from gradlint.engine.run import Progress, gather
 from gradlint.gate.baseline import DEFAULT_NAME, Baseline, read_baseline, write_baseline
 from gradlint.gate.known import NEVER_KNOWN, renewed
 

@@ -64,9 +64,9 @@ class Run:
         inside = {name for result in results.values() for name in result.contains}
         all_of_them = self._config.all_modules
         kept = [result for name, result in results.items() if name in asked or all_of_them or name not in inside]
-        errors = () if cells is None else tuple(cells.errors(job.path))
+        errors = () if cells is None else cells.errors(job.path)  # the other cells are looked at all the same
         broken = [unanalysable(error, Target(path=job.path, name="", line=1)) for error in errors]
-        return gate_file(job, replace(reading, errors=errors), [*broken, *kept], self._selection, self._configured)
+        return gate_file(job, reading, [*broken, *kept], self._selection, self._configured)
 
     def _results(
         self, job: Job, source: str, cells: Cells | None, worker: Worker

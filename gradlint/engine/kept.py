@@ -4,7 +4,6 @@ What is kept is what the worker said, before comments, baseline and configuratio
 change without another look at the model.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config
 from gradlint.core.report import Skipped
 from gradlint.core.target import Target
 from gradlint.engine.collect import Job
+from gradlint.engine.places import named_path
 from gradlint.engine.reading import Reading
 from gradlint.worker.environment import scrubbed
 from gradlint.worker.messages import Settings, TargetResult
@@ -96,7 +96,7 @@ class Memory:
         defaults = (config.optimizer, config.batch, config.sequence_length, config.all_modules)
         parts = (self._environment, job.path, job.names, job.module, said, defaults, settings)
         head = digest(msgspec.json.encode(parts))
-        body = hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        body = digest(source.encode("utf-8", "surrogatepass"))
         return f"file {head}{body}"
 
     def find(self, key: str, source: str) -> tuple[Reading, dict[str, TargetResult]] | None:
@@ -153,5 +153,4 @@ def folder_of(config: Config) -> str:
     root = config.root if files else os.getcwd()  # noqa: PTH109
     if config.cache_dir is None:
         return os.path.join(root, FOLDER)  # noqa: PTH118
-    is_in_file = config.origins.get("cache-dir", COMMAND_LINE) not in (COMMAND_LINE, ENVIRONMENT)
-    return os.path.join(config.root if is_in_file else os.getcwd(), config.cache_dir)  # noqa: PTH109, PTH118
+    return str(named_path(config, "cache-dir", config.cache_dir).absolute())

@@ -29,8 +29,6 @@ class Reading:
     skipped: tuple[Skipped, ...] = ()
     is_whole: bool = True
     """False where only some of the file's models are looked at."""
-    errors: tuple[AnalysisError, ...] = ()
-    """Cells of a notebook that are no Python; what the others hold is looked at."""
 
 
 def is_notebook(job: Job) -> bool:
@@ -134,8 +132,7 @@ def understood(job: Job, source: str, config: Config, cells: Cells | None = None
         )
     elif not asked:
         skipped += tuple(_without_forward(job.path, found) for found in unrunnable(scan, alone=False))
-    errors = () if cells is None else tuple(cells.errors(job.path))
-    return Reading(source, kept, skipped, is_whole=not asked, errors=errors)
+    return Reading(source, kept, skipped, is_whole=not asked)
 
 
 def _why_none(scan: FileScan, cells: Cells | None) -> str:

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from gradlint import registry
-from gradlint.config import COMMAND_LINE, ENVIRONMENT, Config, load, place_of
+from gradlint.config import Config, load
 from gradlint.core.errors import AnalysisError, UsageError
 from gradlint.core.location import Location
 from gradlint.core.report import Report
@@ -19,9 +19,9 @@ from gradlint.engine.collect import Job, collect
 from gradlint.engine.files import Run, memory_of, settings_of
 from gradlint.engine.gating import FileResult, Gathered, with_baseline
 from gradlint.engine.kept import Memory
+from gradlint.engine.places import known_findings
 from gradlint.engine.reading import configured_targets, read
 from gradlint.engine.shown import Shown
-from gradlint.gate.baseline import read_baseline
 from gradlint.registry import Selection
 from gradlint.worker.messages import Table, Tabulate
 from gradlint.worker.portable import portable
@@ -61,8 +61,7 @@ def check(
     """
     began = time.monotonic()
     config = config if config is not None else load(base_folder([str(path) for path in paths]))
-    place = baseline_of(config)
-    baseline = read_baseline(place) if place is not None else None
+    baseline = known_findings(config)
     gathered = gather(paths, config, progress=progress, stdin=stdin, memory=memory)
     report = gathered.report(time.monotonic() - began)
     if baseline is not None:
@@ -83,21 +82,16 @@ def gather(
     selection = registry.select(registry.load(), config)
     configured_targets(config)
     jobs, missing = collect(names, config, stdin=stdin)
+    return look_at(Gathered(names, jobs, missing, (), config, selection), progress=progress, memory=memory)
+
+
+def look_at(asked: Gathered, *, progress: Progress | None = None, memory: Memory | None = None) -> Gathered:
+    """The same with what came of each of its files."""
     if progress is not None:
-        progress.begin(len(jobs))
-    with crew(config, len(jobs)) as workers:
-        results = tuple(look(jobs, config, selection, workers, progress, memory))
-    return Gathered(names, jobs, missing, results, config, selection)
-
-
-def baseline_of(config: Config) -> Path | None:
-    """The file of known findings, or None: relative to the configuration file that names it, else to where we are."""
-    if not config.baseline:
-        return None
-    if "\0" in config.baseline:
-        raise UsageError(f"baseline: {config.baseline!r} is no path", location=place_of(config, "baseline"))
-    is_in_file = config.origins.get("baseline", COMMAND_LINE) not in (COMMAND_LINE, ENVIRONMENT)
-    return Path(config.root, config.baseline) if is_in_file else Path(config.baseline)
+        progress.begin(len(asked.jobs))
+    with crew(asked.config, len(asked.jobs)) as workers:
+        results = tuple(look(asked.jobs, asked.config, asked.selection, workers, progress, memory))
+    return replace(asked, results=results)
 
 
 def tabulate(target: str, config: Config, *, measured: bool) -> FlowTable:

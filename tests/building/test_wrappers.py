@@ -64,6 +64,38 @@ def test_a_wrapped_module_is_the_class_beside_that_has_what_is_read_of_it(tmp_pa
     assert found.fed is not None and found.fed.described == "(8, 3, 224, 224) float32"
 
 
+READING = """
+class Wrapper(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.head = nn.Linear(net.{}, 2)
+
+    def forward(self, x):
+        return self.head(self.net(x))
+"""
+READ = """
+class {}(nn.Module):
+    def __init__(self, size=8):
+        super().__init__()
+        self.{} = size
+        self.layer = nn.Linear(8, size)
+
+    def forward(self, x):
+        return self.layer(x)
+"""
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    built = []
+    for name in ("width", "hidden"):
+        folder = tmp_path / name
+        folder.mkdir()
+        parts = {"one": READ.format("One", "width"), "two": READ.format("Two", "hidden")}
+        built.append(examined(folder, wrap=READING.format(name), **parts).built.built)
+    assert built == ["guessed: net=One()", "guessed: net=Two()"]
+
+
 def test_a_script_beside_is_not_run_in_search_of_one(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(f"{HEAD}{VIT}\nopen({str(tmp_path / 'ran')!r}, 'w')\nprint('training')\n")
     with pytest.raises(Exception, match="encoder"):

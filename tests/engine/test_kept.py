@@ -43,6 +43,18 @@ Net(config['width'])
 """
 STARTING = PLAIN.replace("        super", "        import subprocess; subprocess.run(['true'])\n        super")
 
+WRAPPING = """from torch import nn
+
+class Wrapper(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+        self.head = nn.Linear(net.width, 2)
+
+    def forward(self, x):
+        return self.head(self.net(x))
+"""
+
 Files = dict[str, str]
 
 
@@ -215,6 +227,17 @@ def test_a_single_model_of_a_file_is_kept_on_its_own(folder: Path) -> None:
     both, _ = check("net.py")
     one, memory = check("net.py:Other")
     assert memory.found == 0 and (len(both.models), len(one.models)) == (2, 1)
+
+
+def test_every_file_is_made_from_those_beside_it(folder: Path) -> None:
+    inner = PLAIN.replace("self.layer =", "self.{} = width\n        self.layer =")
+    write({"first.py": WRAPPING, "second.py": WRAPPING, "inner.py": inner.format("size")})
+    before, _ = check("first.py", "second.py")
+    assert check("first.py", "second.py")[1].found == 2
+    write({"inner.py": inner.format("width")})
+    after, memory = check("first.py", "second.py")
+    assert memory.found == 0
+    assert (len(before.models), len(after.models)) == (0, 2)
 
 
 def test_a_file_without_models_is_not_even_parsed_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

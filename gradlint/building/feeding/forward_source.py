@@ -81,9 +81,8 @@ def forward_tree(model: nn.Module) -> ast.FunctionDef | None:
 def function_tree(owner: type, name: str) -> ast.FunctionDef | None:
     """Syntax tree of a method; None where there is no source."""
     try:
-        source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
-        tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError, AttributeError):
+        tree = ast.parse(textwrap.dedent(_source(getattr(owner, name, None))))
+    except SyntaxError:
         return None
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef)), None)
 

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -76,11 +75,8 @@ def provided(cls: type) -> frozenset[str]:
 
 
 def _assigned(cls: type) -> Iterator[str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError, SyntaxError):
-        return
-    for node in ast.walk(tree):
+    tree = definition_of(cls, {})
+    for node in ast.walk(tree) if tree is not None else ():
         match node:
             case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
                 yield name

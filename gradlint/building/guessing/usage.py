@@ -79,13 +79,18 @@ def definition_of(thing: Any, trees: Mapping[str, ast.Module]) -> ast.AST | None
     return next((node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name), None)
 
 
-@lru_cache(maxsize=64)
 def module_tree(name: str) -> ast.Module:
     """The syntax tree of an imported module; an empty one where it has no source."""
     try:
-        return ast.parse(inspect.getsource(sys.modules[name]))
+        return _parsed(inspect.getsource(sys.modules[name]))
     except (KeyError, OSError, TypeError, SyntaxError):
         return ast.Module([], [])
+
+
+@lru_cache(maxsize=64)
+def _parsed(source: str) -> ast.Module:
+    """By what it holds: the next file's module may go by the same name."""
+    return ast.parse(source)
 
 
 def usage_of(name: str, tree: ast.AST | None, known: Callable[[str], tuple[str, ...]]) -> Usage:

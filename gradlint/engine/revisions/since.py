@@ -9,13 +9,13 @@ from gradlint.config import Config
 from gradlint.core.report import Report, SilencedBy
 from gradlint.engine.collect import Job, collect
 from gradlint.engine.gating import Gathered, with_baseline, without_known
+from gradlint.engine.places import known_findings
 from gradlint.engine.reading import configured_targets
 from gradlint.engine.revisions.both import check_both, hold
 from gradlint.engine.revisions.git import repository_at
 from gradlint.engine.revisions.sides import Sides, opened
-from gradlint.engine.run import Progress, base_folder, baseline_of
+from gradlint.engine.run import Progress, base_folder
 from gradlint.engine.shown import Shown
-from gradlint.gate.baseline import read_baseline
 
 
 def check_since(
@@ -34,8 +34,7 @@ def check_since(
     began = time.monotonic()
     selection = registry.select(registry.load(), config)
     configured_targets(config)
-    place = baseline_of(config)
-    baseline = read_baseline(place) if place is not None else None
+    baseline = known_findings(config)
     jobs, missing = collect(paths, config, stdin=stdin)
     git = repository_at(base_folder(paths))
     with opened(git, revision, None, config) as sides:

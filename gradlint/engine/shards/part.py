@@ -20,12 +20,13 @@ from gradlint.core.finding import Finding
 from gradlint.core.report import Report, Shard, SilencedBy, Skipped
 from gradlint.engine.collect import STDIN, Job, collect
 from gradlint.engine.gating import FileResult, Gathered, without_known
+from gradlint.engine.places import known_findings
 from gradlint.engine.reading import configured_targets
-from gradlint.engine.run import Progress, baseline_of, crew, look
+from gradlint.engine.run import Progress, look_at
 from gradlint.engine.shards.partition import Listed, partition
 from gradlint.engine.shown import Shown
 from gradlint.gate import known
-from gradlint.gate.baseline import Baseline, read_baseline
+from gradlint.gate.baseline import Baseline
 from gradlint.gate.configured import Configured
 
 _UNCOMPARED = ("root", "origins", "jobs", "baseline")
@@ -104,16 +105,11 @@ def check_shard(
         raise UsageError("--shard takes files and folders, not standard input", remedy="check it without --shard")
     selection = registry.select(registry.load(), config)
     configured_targets(config)
-    place = baseline_of(config)
-    baseline = read_baseline(place) if place is not None else None
+    baseline = known_findings(config)
     jobs, missing = collect(paths, config)
     listed = partition(jobs, shard.total)
     own = tuple(job for job, item in zip(jobs, listed, strict=True) if item.shard == shard.index)
-    if progress is not None:
-        progress.begin(len(own))
-    with crew(config, len(own)) as workers:
-        results = tuple(look(own, config, selection, workers, progress))
-    gathered = Gathered(tuple(paths), own, missing, results, config, selection)
+    gathered = look_at(Gathered(tuple(paths), own, missing, (), config, selection), progress=progress)
     shown = Shown(jobs)
     report = gathered.report(time.monotonic() - began)
     part = _part(gathered, listed, jobs, baseline, shown)
