@@ -1,8 +1,9 @@
-"""Lines of configuration, ready to be pasted: the one writer of `[[tool.gradlint.targets]]`."""
+"""Values and lines of configuration, ready to be pasted: the one writer of TOML."""
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 TARGETS = "tool.gradlint.targets"
 
@@ -20,6 +21,19 @@ def key(name: str) -> str:
 def table(values: Mapping[str, str]) -> str:
     """An inline table of values that are TOML already, or dots to be filled in."""
     return f"{{ {', '.join(f'{key(name)} = {value}' for name, value in values.items())} }}"
+
+
+def written(value: Any, other: Callable[[Any], str]) -> str:
+    """A value as TOML; `other` writes what is neither a flag, a number, a text nor a list of such."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(written(item, other) for item in value)}]"
+    return other(value)
 
 
 def target_entry(target: str, said: Mapping[str, str], *, name: str = TARGETS) -> str:

@@ -1,10 +1,11 @@
 """What a guess is made of beside numbers: configuration objects, and modules that are built when they are needed."""
 
 import ast
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from gradlint.core.toml import quoted, table, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +90,11 @@ def described(value: Any) -> str:
 
 def toml(value: Any) -> str:
     """A guessed value as it is written in `pyproject.toml`; dots where that takes an expression of the user's."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(toml, value))}]"
-    return f'{{ expression = "{value.__name__ if isinstance(value, type) else "…"}" }}'
+    return written(value, lambda other: table({"expression": quoted(_expression(other))}))
+
+
+def _expression(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else "…"
 
 
 def asked_attributes(tree: ast.AST | None) -> frozenset[str]:
