@@ -138,6 +138,8 @@ class Flow:
     output_gradient_rms: float = 1.0
     parametrised: frozenset[str] = frozenset()
     """Paths of the modules that own parameters themselves."""
+    mixes_samples: bool = False
+    """Whether what stands along the first dim reads each other (nodes of a graph): no samples that are told apart."""
 
     def modules(self) -> dict[str, ModuleFlow]:
         """Flow per module, keyed by dotted name; the model itself is `""`; modules never called are absent."""

@@ -60,6 +60,8 @@ class Propagation:
     """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
     times: list[Any] = field(default_factory=list)
+    mixing: set[str] = field(default_factory=set)
+    """Nodes that weigh and add up samples (a graph's adjacency, attention over a batch)."""
     arriving: dict[str, Tensor] = field(default_factory=dict)
     """Per fused recurrence the mean square of the gradient at each step of its input."""
     signals: dict[str, Signal] = field(default_factory=dict)

@@ -40,6 +40,7 @@ def build_flow(run: Propagation) -> Flow:
         unknown=tuple(run.unknown),
         output_gradient_rms=output if output is not None else 1.0,
         parametrised=parametrised,
+        mixes_samples=bool(run.mixing),
     )
 
 

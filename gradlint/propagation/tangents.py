@@ -26,8 +26,11 @@ def tangents(
         edit: a change of the graph.
 
     Returns:
-        None where the outputs do not hold at least two samples along their first dim, or the edit does not apply.
+        None where the outputs do not hold at least two samples along their first dim, where samples read each other, or
+        where the edit does not apply.
     """
+    if apart.mixes_samples:
+        return None
     shapes = [graph.view.nodes[name].shape or () for name in graph.view.outputs if name in apart.nodes]
     samples = {shape[0] for shape in shapes if shape}
     if len(samples) != 1 or (batch := samples.pop()) < 2:

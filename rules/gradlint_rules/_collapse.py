@@ -33,7 +33,9 @@ class Separation:
 
 
 def separation(ctx: RuleContext, bones: Skeleton) -> Separation | None:
-    """Along the path that every signal takes; None where too little is known."""
+    """Along the path that every signal takes; None where too little is known, or inputs read each other."""
+    if ctx.flow.mixes_samples:
+        return None
     path = before_pooling(bones)
     known = {name: 1 - c for name in path for c in [sample_correlation(ctx, name)] if c is not None}
     if len(known) < 2:

@@ -6,6 +6,7 @@ from enum import Enum
 
 from gradlint.api import Edit, Flow, RuleContext
 from gradlint_rules._collapse import separation
+from gradlint_rules._doubt import unknown_between
 from gradlint_rules._figures import ChainFigures, Loss, chain_figures
 from gradlint_rules._paths import Skeleton, skeleton, weights_of
 from gradlint_rules._remedies import after, has_norm, init_edit, norm_edit, remaining, skip_edit, trouble
@@ -87,12 +88,10 @@ def finds_its_rate(ctx: RuleContext, diagnosis: Diagnosis) -> bool:
 
 def _doubtful(ctx: RuleContext, chain: tuple[str, ...]) -> bool:
     """Whether the chain runs through operators that the flow cannot follow: what it says there proves nothing."""
-    index = ctx.graph.index
-    places = [index[name] for name in chain if name in index]
-    inside = [u for u in ctx.flow.unknown if u.node in index and places and min(places) < index[u.node] < max(places)]
-    if inside:
-        ctx.near_miss(f"depth not judged: {inside[0].op} ({inside[0].reason or 'no transfer rule'}) lies on the way")
-    return bool(inside)
+    unknown = unknown_between(ctx, chain)
+    if unknown is not None:
+        ctx.near_miss(f"depth not judged: {unknown} lies on the way")
+    return unknown is not None
 
 
 def _worth_judging(bones: Skeleton) -> tuple[tuple[str, ...], ...]:

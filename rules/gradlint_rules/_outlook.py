@@ -1,5 +1,6 @@
 """How hard a model will be to train, as far as its outlook tells, and what makes a finding an error."""
 
+import math
 from dataclasses import fields, replace
 from typing import Final
 
@@ -110,7 +111,7 @@ def cures(ctx: RuleContext, bones: Skeleton, found: Outlook, optimiser: str) -> 
         if edit is None or outlook is None:
             continue
         left = as_counted(ctx, outlook).effort(optimiser)
-        if left <= before / 2:
+        if math.isfinite(left) and left <= before / 2:
             flow = ctx.what_if(edit)
             effect = f"leaves an effort of {decades(left, signed=False)}"
             helped.append((left, Remedy(edit.text, effect, flow.attenuation if flow is not None else None, edit)))

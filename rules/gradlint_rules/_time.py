@@ -1,6 +1,7 @@
 """Recurrences: their nodes, their weights, and whether something carries the state past the weights."""
 
 from gradlint.api import Edit, EditKind, Remedy, RuleContext, TimeFlow
+from gradlint_rules._doubt import unknown_between
 from gradlint_rules._paths import is_layer, skeleton
 from gradlint_rules._wording import left
 
@@ -29,7 +30,17 @@ def is_gated(ctx: RuleContext, time: TimeFlow) -> bool:
     if time.cell in _GATED_CELLS or (operators | inside) & _GATED_CELLS:
         return True
     calls = [call.output for call in ctx.graph.calls if call.module == time.module and call.output is not None]
-    return len(calls) > 2 and _layers_between(ctx, calls[-3], calls[-1]) == 1
+    if len(calls) < 3:
+        return False
+    between = _layers_between(ctx, calls[-3], calls[-1])
+    return between is not None and between < 2
+
+
+def unknown_within(ctx: RuleContext, time: TimeFlow) -> str | None:
+    """An operator within the steps of a recurrence that the flow cannot follow, in words."""
+    calls = [call for call in ctx.graph.calls if time.module and call.module == time.module]
+    ends = (name for call in calls for name in (*call.inputs, call.output or ""))
+    return unknown_between(ctx, (*nodes_of(ctx, time), *ends))
 
 
 def orthogonal_remedy(ctx: RuleContext, time: TimeFlow) -> tuple[Remedy, ...]:

@@ -1,5 +1,6 @@
 """GL108: the model as a whole needs far more steps than a healthy one."""
 
+import math
 from collections.abc import Iterable
 
 from gradlint.api import Cause, Finding, Outlook, Rule, RuleContext
@@ -143,6 +144,8 @@ def _words(found: Outlook) -> tuple[str, str]:
             f"the first time step gets a gradient {times(found.forgetting)} smaller than the last",
             "the early steps are forgotten",
         )
+    if math.isinf(found.slowness):
+        return "no training step tells inputs apart", "all answers move alike"
     return (
         f"of each training step only one part in {times(found.slowness).removesuffix(' times')} tells inputs apart",
         "the rest moves all answers alike",

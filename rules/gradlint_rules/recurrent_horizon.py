@@ -7,7 +7,7 @@ from typing import ClassVar
 from gradlint.api import Cause, Claim, Finding, Remedy, Rule, RuleContext, Severity, TimeFlow
 from gradlint_rules._detached import no_way_back
 from gradlint_rules._outlook import severity_of
-from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy
+from gradlint_rules._time import is_gated, nodes_of, orthogonal_remedy, unknown_within
 from gradlint_rules._wording import decades, sites_of
 from gradlint_rules.thresholds import GATE_CLOSED, TIME_LOSS
 
@@ -92,8 +92,11 @@ if __name__ == "__main__":
         loops: list[TimeFlow] = []
         for time in ctx.flow.times:
             lost = time.lost
+            unknown = unknown_within(ctx, time)
             if math.isinf(time.gain):
                 yield from no_way_back(self, ctx, time)
+            elif unknown is not None:
+                ctx.near_miss(f"{time.module}: not judged, {unknown} lies within its steps")
             elif lost < limit:
                 left = decades(max(0.0, lost), signed=False)
                 ctx.near_miss(f"{time.module}: the gradient loses {left} over {time.steps} steps (limit {limit:g})")

@@ -350,3 +350,22 @@ def test_effort_of_a_recurrence_counts_what_is_forgotten_as_the_model_reads_it(m
     assert predicted is not None
     found = measured(model, x, "effort-adam", subjects=("forgetting",))
     assert found.value == pytest.approx(0.3 * predicted.forgetting, abs=0.3)
+
+
+def test_steps_without_a_finite_gradient_are_no_figure(measured: Measure) -> None:
+    class Diverges(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNNCell(4, 4, nonlinearity="relu")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = x.new_zeros(x.shape[0], 4)
+            for step in range(x.shape[1]):
+                h = self.cell(x[:, step], h)
+                h = h * (h - h) / (h - h) if step == 3 else h
+            return h
+
+    found = measured(Diverges(), torch.randn(3, 8, 4), "time-loss", "cell")
+
+    assert found.value is None
+    assert "not a finite number" in found.summary

@@ -48,8 +48,11 @@ def time_loss(lab: Laboratory, claim: Claim) -> Measured:
     flow = time_flow(lab, claim.subject)
     if flow is None:
         return unmeasured(f"no recurrence was seen at {_named(claim.subject)}")
+    broken = sum(not math.isfinite(value) for value in flow.hidden)
+    if broken:
+        return unmeasured(f"the real gradient is not a finite number at {broken} of {len(flow.hidden)} steps")
     lost = flow.lost
-    if len(flow.hidden) == flow.steps and flow.hidden[0] > 0 and math.isfinite(flow.hidden[0]):
+    if len(flow.hidden) == flow.steps and flow.hidden[0] > 0:
         lost = math.log10(flow.hidden[-1]) - math.log10(flow.hidden[0])
     first = flow.hidden[0]
     figures: Figures = {

@@ -253,6 +253,8 @@ def softmax(call: Call) -> Signal:
     if count([along], Role.KEY) > 1 and not log:
         return softmax_keys(call, signal, axis)
     n = signal.shape[axis]
+    if count([along], Role.SAMPLE) > 1:
+        call.run.mixing.add(call.node.name)
     if count([along], Role.POSITION) > 1 or count([along], Role.SAMPLE) > 1:
         return _softmax_replicas(call, signal, n, log=log)
     y = grouped_softmax(signal.x, n, log=log)

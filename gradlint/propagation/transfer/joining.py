@@ -145,7 +145,19 @@ def stack(call: Call) -> Any:
 
 def setitem(call: Call) -> Any:
     """`base[index] = value`: part of the elements are replaced."""
-    base, value = call.args[0], call.args[2]
+    return _replaced(call, call.args[0], call.args[2], _extent(call.args[1], call.shape))
+
+
+def scatter(call: Call) -> Any:
+    """`base.scatter(dim, index, src)`: as many elements as the index has are replaced, each by one of `src`."""
+    index, value = call.arg(2, "index"), call.arg(3, "src", call.kwargs.get("value"))
+    if call.kwargs.get("reduce") is not None:
+        raise NoRuleError("a reduction where several elements meet")
+    return _replaced(call, call.args[0], value, math.prod(index.shape))
+
+
+def _replaced(call: Call, base: Any, value: Any, count: int) -> Any:
+    """The elements of `base`, `count` of which are those of `value` now."""
     if isinstance(base, Ids) or not call.node.meta["val"].dtype.is_floating_point:
         return Ids(call.shape)
     if not isinstance(value, Signal | Weight):
@@ -153,7 +165,7 @@ def setitem(call: Call) -> Any:
     lead = base if isinstance(base, Signal) else value if isinstance(value, Signal) else None
     whole = call.signal(base, lead.dims if lead and len(lead.dims) == len(call.shape) else None)
     part = call.signal(value, whole.dims)
-    replaced = min(_extent(call.args[1], call.shape), math.prod(call.shape))
+    replaced = min(count, math.prod(call.shape))
     rest = math.prod(call.shape) - replaced
     dims = whole.dims if len(whole.dims) == len(call.shape) else part.dims
     if rest == 0 or (isinstance(base, Tensor) and _is_written_over(call.node, replaced, math.prod(call.shape))):
@@ -189,8 +201,7 @@ def _is_filled(update: fx.Node, whole: int) -> bool:
     """Whether this write and those after it leave nothing of what memory held at first."""
     written, node = 0, update.args[0]
     while isinstance(node, fx.Node):
-        following = [user for user in node.users if op_of(user).op == "alias_update" and user.args[0] is node]
-        node = following[0] if following else None
+        node = _next(node, "alias_update")
         writer = node.args[1] if node is not None else None
         meta = writer.meta.get("val") if isinstance(writer, fx.Node) else None
         written += math.prod(meta.shape) if isinstance(meta, TensorMeta) else 0
@@ -201,9 +212,15 @@ def _is_written_over(write: fx.Node, written: int, whole: int) -> bool:
     """Whether the writes that follow leave nothing of the memory that a first one went to."""
     node: fx.Node | None = write
     while node is not None and written < whole:
-        node = next((user for user in node.users if op_of(user).op == "setitem" and user.args[0] is node), None)
+        node = _next(node, "setitem")
         written += _extent(node.args[1], tuple(node.meta["val"].shape)) if node is not None else 0
     return written >= whole
+
+
+def _next(node: fx.Node, op: str) -> fx.Node | None:
+    """The write of one kind that follows another to the same memory."""
+    calls = (user for user in node.users if user.op == "call_function")
+    return next((user for user in calls if op_of(user).op == op and user.args[0] is node), None)
 
 
 def _extent(index: Any, shape: tuple[int, ...]) -> int:
@@ -219,6 +236,7 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
     "stack": stack,
     "setitem": setitem,
+    "scatter": scatter,
     "copy": copied,
     "alias_update": alias_update,
 }

@@ -84,6 +84,8 @@ def _transposed(signal: Signal) -> Signal:
 def contract(call: Call, left: Signal, right: Signal) -> Signal:
     """The last dim of `left` against the last but one of `right`."""
     along, n = left.dims[-1], left.shape[-1]
+    if count([along, right.dims[-2]], Role.SAMPLE) > 1:
+        call.run.mixing.add(call.node.name)
     if left.prob is not None and count([along], Role.KEY) > 1:
         dims = _joined(call.shape, left.dims, right.dims[-1])
         return attention.mix(call, left, right, left.prob, dims)
