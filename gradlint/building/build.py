@@ -78,9 +78,12 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
 
 def notes_on(namespace: Namespace, asked: list[str]) -> tuple[str, ...]:
     """What the reader of a report should know of how the model came about."""
-    missing = sorted({name.partition(".")[0] for name in namespace.missing})
-    notes = (f"not installed, and not needed so far: {', '.join(missing)}",) if missing else ()
-    return (*notes, NOTE) if asked else notes
+    said = []
+    for state in ("not installed", "not importable here"):
+        is_broken = state != "not installed"
+        names = sorted({name.partition(".")[0] for name, why in namespace.missing.items() if bool(why) is is_broken})
+        said += [f"{state}, and not needed so far: {', '.join(names)}"] if names else []
+    return (*said, NOTE) if asked else tuple(said)
 
 
 def describe(

@@ -11,7 +11,7 @@ from gradlint.building.failure import analysis_error, describe
 from gradlint.building.guard import TooLargeError
 from gradlint.building.guessing import Deferred, Guess, guesses, mended, positional, required, toml
 from gradlint.building.namespace import Namespace
-from gradlint.building.stubs import MissingPackageError, absent_base
+from gradlint.building.stubs import MissingPackageError, absent_base, remedy_for
 from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError, UnknownArgumentsError
 from gradlint.core.location import Location
@@ -33,8 +33,7 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
         raise
     except BaseException as error:
         doing = f"building {target.name}"
-        package = _absent(error, namespace, target)
-        remedy = f"install {package} in the environment that runs gradlint" if package else ""
+        remedy = _install(error, namespace, target)
         raise analysis_error(
             error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
         ) from error
@@ -42,20 +41,24 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
         message = f"{target.name} gives {type(model).__name__}, not an nn.Module"
         remedy = "name a class, a factory or a model"
         if namespace.missing:
-            message += f" (not installed: {', '.join(namespace.missing)})"
-            remedy = f"install {namespace.missing[0].partition('.')[0]} in the environment that runs gradlint"
+            message += f" ({', '.join(why or f'{name} is not installed' for name, why in namespace.missing.items())})"
+            remedy = _first_missing(namespace)
         raise AnalysisError(message, stage="build", location=place, remedy=remedy)
     return model
 
 
-def _absent(error: BaseException, namespace: Namespace, target: Target) -> str:
-    """The package whose absence an error is due to, if it is."""
+def _install(error: BaseException, namespace: Namespace, target: Target) -> str:
+    """What to install, where an error is due to a package that is not there."""
     if isinstance(error, MissingPackageError):
-        return error.name or ""
+        return error.remedy
     if base := absent_base(vars(namespace.module).get(target.name)):
-        return base
-    mixed_up = "Missing" in describe(error) and namespace.missing
-    return namespace.missing[0].partition(".")[0] if mixed_up else ""
+        return remedy_for(base, namespace.missing.get(base, ""))
+    return _first_missing(namespace) if "Missing" in describe(error) and namespace.missing else ""
+
+
+def _first_missing(namespace: Namespace) -> str:
+    name, why = next(iter(namespace.missing.items()))
+    return remedy_for(name.partition(".")[0], why)
 
 
 def _instance(target: Target, namespace: Namespace) -> Any:

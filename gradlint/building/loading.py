@@ -13,7 +13,7 @@ from types import ModuleType
 from gradlint.building.failure import analysis_error
 from gradlint.building.namespace import Namespace
 from gradlint.building.packages import enter_package, forget_package
-from gradlint.building.stubs import imported_by_user, stand_in, standing_in
+from gradlint.building.stubs import imported_by_user, stand_in, standing_in, why_missing
 from gradlint.building.surroundings import as_script, forget_modules, package_of, search_path
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
@@ -103,7 +103,7 @@ def _execute(path: str, tree: ast.Module, name: str, folders: list[str], outside
         sys.modules[module.__name__] = module
         for statement in tree.body:
             _load_statement(namespace, statement)
-        namespace.missing = tuple(missing)
+        namespace.missing = {name: why_missing(module) for name, module in missing.items()}
     return namespace
 
 
@@ -155,11 +155,11 @@ def _load_statement(namespace: Namespace, statement: ast.stmt) -> None:
 
 
 def _run(namespace: Namespace, definition: ast.stmt) -> None:
-    """Execute a definition; packages that are not installed are stood in for."""
+    """Execute a definition; packages that cannot be imported are stood in for."""
     while True:
         try:
             return namespace.run(definition)
-        except ModuleNotFoundError as error:
+        except Exception as error:
             if not stand_in(error, namespace.folders):
                 raise
 

@@ -30,8 +30,9 @@ class Namespace:
     """Top-level statements that have not been run, in order."""
     stale: bool = False
     """Whether a statement was left half-way, by an exception or because the model turned out to be large."""
-    missing: tuple[str, ...] = ()
-    """Packages and modules that the file imports and that are not installed."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Packages and modules that the file imports and that are stood in for, with the reason where they are installed
+    and of no use."""
     sites: SiteRecorder | None = None
     """Where the modules made so far were made; the models of one file may share some."""
 

@@ -1,43 +1,62 @@
-"""Stand-ins for packages that a user's file imports and nobody has installed.
+"""Stand-ins for packages that a user's file imports and that are not installed, or cannot be imported here.
 
 Many of them (loggers, plotters, data sets) have nothing to do with the model. A stand-in may be imported, named in
-annotations, used as a decorator and derived from; building or running a model that calls one is an error which names
-the package.
+annotations, used as a decorator and derived from, and called where nobody looks at what comes back (a logger);
+building or running a model that needs more of one is an error which names the package.
 """
 
+import dis
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FunctionType, ModuleType, TracebackType
+from types import FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any
+
+import torch
+from torch import nn
 
 from gradlint.building.lightning import LightningModule
 
 _MOST = 40
+_IMPORTING = "<frozen importlib"
+_NEVER = ("torch", "gradlint")
 
 
 class MissingPackageError(ImportError):
-    """A model needs something of a package that is not installed."""
+    """A model needs something of a package that is not installed, or not importable."""
+
+    def __init__(self, path: str, why: str) -> None:
+        package = path.partition(".")[0]
+        super().__init__(f"it needs {path}, and {why or f'{package} is not installed'}", name=package)
+        self.remedy = remedy_for(package, why)
+
+
+def remedy_for(package: str, why: str) -> str:
+    """What to do about a package: absent, or there but of no use for the reason given."""
+    if why:
+        return f"install a version of {package} that fits the file, torch and Python"
+    return f"install {package} in the environment that runs gradlint"
 
 
 class Missing:
-    """Something of a package that is not installed."""
+    """Something of a package that is not there; `why` is empty where the whole package is not installed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, why: str = "") -> None:
         self.__dict__["_path"] = path
+        self.__dict__["_why"] = why
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return Missing(f"{self._path}.{name}")
+        return Missing(f"{self._path}.{name}", self._why)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType | type):
             return args[0]  # used as a decorator
-        if _loading:
-            return Missing(f"{self._path}()")
-        package = self._path.partition(".")[0]
-        raise MissingPackageError(f"it needs {self._path}, and {package} is not installed", name=package)
+        if _loading or (_is_discarded(sys._getframe(1)) and not _touches_model((*args, *kwargs.values()))):
+            return Missing(f"{self._path}()", self._why)
+        raise MissingPackageError(self._path, self._why)
 
     def __getitem__(self, key: Any) -> "Missing":
         return self
@@ -57,19 +76,39 @@ class Missing:
         return f"<{self._path}, which is not installed>"
 
 
+def _is_discarded(caller: FrameType) -> bool:
+    """Whether a call is a statement of its own, so that nothing comes of it but what it does."""
+    code, here = caller.f_code, caller.f_lasti
+    following = (i for i in dis.get_instructions(code) if i.offset > here and i.opname != "CACHE")
+    after = next(following, None)
+    return after is not None and after.opname == "POP_TOP"
+
+
+def _touches_model(arguments: tuple[Any, ...]) -> bool:
+    """Whether a call could change a model: an initialiser that is handed a weight."""
+    return any(isinstance(argument, torch.Tensor | nn.Module) for argument in arguments)
+
+
 class _MissingModule(ModuleType):
     """A package or module that is not installed."""
 
     __path__: list[str] = []  # noqa: RUF012 - what makes a module a package
 
+    def __init__(self, name: str, why: str = "") -> None:
+        super().__init__(name)
+        self.__dict__["_why"] = why
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return Missing(f"{self.__name__}.{name}")
+        return Missing(f"{self.__name__}.{name}", self._why)
 
 
 _loading: list[dict[str, ModuleType]] = []
 """The stand-ins of the load that is running (at most one)."""
+
+_lent: list[tuple[ModuleType, str]] = []
+"""Names that installed modules do not have, lent to them while a file is loaded."""
 
 
 @contextmanager
@@ -85,6 +124,14 @@ def standing_in() -> Iterator[dict[str, ModuleType]]:
         for name, module in made.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
+        while _lent:
+            module, attribute = _lent.pop()
+            vars(module).pop(attribute, None)
+
+
+def why_missing(module: ModuleType) -> str:
+    """Why a stand-in stands there; empty where its package is not installed."""
+    return str(vars(module).get("_why", ""))
 
 
 def absent_base(thing: Any) -> str:
@@ -94,21 +141,64 @@ def absent_base(thing: Any) -> str:
 
 
 def stand_in(error: BaseException, folders: list[str]) -> bool:
-    """Put up a stand-in for the module that an import of the user's own files missed; whether to try again.
+    """Put up a stand-in for what an import of the user's own files missed; whether to try again.
 
-    Imports that fail inside installed packages are not answered: those packages look for optional parts that way.
+    A package that fails while it is imported is stood in for as a whole: what it looks for itself is its own business.
     """
-    missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if not _loading or not missing or len(_loading[-1]) >= _MOST or missing in _loading[-1]:
+    if not _loading or len(_loading[-1]) + len(_lent) >= _MOST:
         return False
-    if missing.partition(".")[0] in ("torch", "gradlint") or not imported_by_user(error.__traceback__, folders):
+    if isinstance(error, ImportError) and imported_by_user(error.__traceback__, folders):
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        return _stand_for(missing, "") if missing else _lend(error)
+    package = _broken_package(error.__traceback__, folders)
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return _stand_for(package, f"{package} is installed but cannot be imported: {said}") if package else False
+
+
+def _stand_for(name: str, why: str) -> bool:
+    if name in _loading[-1] or name.partition(".")[0] in _NEVER:
         return False
-    module = _MissingModule(missing)
-    _loading[-1][missing] = sys.modules[missing] = module
-    parent, _, last = missing.rpartition(".")
-    if parent in _loading[-1]:
-        setattr(_loading[-1][parent], last, module)
+    parent, _, last = name.rpartition(".")
+    above = _loading[-1].get(parent)
+    module = _MissingModule(name, why or (why_missing(above) if above is not None else ""))
+    _loading[-1][name] = sys.modules[name] = module
+    if above is not None:
+        setattr(above, last, module)
     return True
+
+
+def _lend(error: ImportError) -> bool:
+    """Lend an installed module a name that its version does not have."""
+    found = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
+    module = sys.modules.get(found[2]) if found else None
+    if found is None or module is None or "site-packages" not in (getattr(module, "__file__", "") or ""):
+        return False
+    if found[2].partition(".")[0] in _NEVER:
+        return False
+    setattr(module, found[1], Missing(f"{found[2]}.{found[1]}", f"the {found[2]} installed here has no {found[1]}"))
+    _lent.append((module, found[1]))
+    return True
+
+
+def _broken_package(tb: TracebackType | None, folders: list[str]) -> str:
+    """The installed package that one of the user's files was importing when it raised; empty where none was."""
+    own, below = None, ""
+    while tb is not None:
+        filename = tb.tb_frame.f_code.co_filename
+        if _is_users(filename, folders):
+            own, below = tb, ""
+        elif own is not None and not below and not filename.startswith(_IMPORTING):
+            below = filename
+        tb = tb.tb_next
+    if own is None or "site-packages/" not in below or not _is_importing(own):
+        return ""
+    return below.rpartition("site-packages/")[2].partition("/")[0].removesuffix(".py")
+
+
+def _is_importing(tb: TracebackType) -> bool:
+    """Whether an exception came out of an import statement of a frame."""
+    here = (i.opname for i in dis.get_instructions(tb.tb_frame.f_code) if i.offset == tb.tb_lasti)
+    return next(here, "").startswith("IMPORT")
 
 
 def imported_by_user(tb: TracebackType | None, folders: list[str]) -> bool:
@@ -116,9 +206,13 @@ def imported_by_user(tb: TracebackType | None, folders: list[str]) -> bool:
     innermost = ""
     while tb is not None:
         filename = tb.tb_frame.f_code.co_filename
-        if not filename.startswith("<frozen importlib"):
+        if not filename.startswith(_IMPORTING):
             innermost = filename
         tb = tb.tb_next
-    installed = "site-packages" in innermost or innermost.startswith(f"{sys.prefix}/")
-    in_folder = any(innermost.startswith(folder.rstrip("/") + "/") for folder in folders)
-    return not installed and (in_folder or not innermost.startswith("/"))
+    return _is_users(innermost, folders)
+
+
+def _is_users(filename: str, folders: list[str]) -> bool:
+    installed = "site-packages" in filename or filename.startswith(f"{sys.prefix}/")
+    in_folder = any(filename.startswith(folder.rstrip("/") + "/") for folder in folders)
+    return not installed and (in_folder or not filename.startswith(("/", "<")))

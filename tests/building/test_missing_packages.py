@@ -76,7 +76,7 @@ def test_a_model_that_needs_one_is_an_error(built: Built, constructor: str, mess
 
 def test_the_package_to_install_is_named(built: Built) -> None:
     with pytest.raises(AnalysisError) as caught:
-        built(text("absent_logger.info('x', 1)"))
+        built(text("self.log = absent_logger.get('x', 1)"))
     assert caught.value.remedy == "install absent_logger in the environment that runs gradlint"
 
 
@@ -89,7 +89,7 @@ def test_a_forward_that_needs_one_is_an_error(built: Built) -> None:
 
 def test_a_model_of_an_absent_base_is_an_error(write: Write) -> None:
     path = write("from absent_framework import BaseModule\nclass Net(BaseModule):\n    pass\n")
-    with pytest.raises(AnalysisError, match="not installed: absent_framework") as caught:
+    with pytest.raises(AnalysisError, match="absent_framework is not installed") as caught:
         build(Target(path, "Net", 5), load_module(path))
     assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
 
@@ -129,14 +129,55 @@ def test_what_an_absent_base_would_have_given_is_its_absence(write: Write) -> No
     assert caught.value.remedy == "install absent_framework in the environment that runs gradlint"
 
 
-def test_a_package_that_is_installed_but_broken_is_named(write: Write, tmp_path: Path, monkeypatch: Any) -> None:
-    site = tmp_path / "site-packages"
-    site.mkdir()
-    (site / "broken_vision.py").write_text("raise RuntimeError('operator broken::nms does not exist')\n")
-    monkeypatch.syspath_prepend(str(site))
-    with pytest.raises(AnalysisError, match="operator broken::nms") as caught:
-        load_module(write("from broken_vision import models\n", name="folder/model.py"))
-    assert caught.value.remedy.startswith("broken_vision is installed but cannot be imported")
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: Any) -> Path:
+    """A folder of installed packages: one that cannot be imported, one that has lost a name."""
+    folder = tmp_path / "site-packages"
+    (folder / "broken_vision").mkdir(parents=True)
+    (folder / "broken_vision" / "__init__.py").write_text("raise RuntimeError('operator broken::nms does not exist')\n")
+    (folder / "renewed.py").write_text("def kept(): return 3\n")
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+BROKEN = """
+from broken_vision import models
+from broken_vision.sets import Images
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = {layer}
+    def forward(self, x):
+        return self.a(x)
+"""
+
+
+def test_a_package_that_cannot_be_imported_is_stood_in_for(built: Built, site: Path) -> None:
+    found = built(BROKEN.format(layer="nn.Linear(3, 3)"))
+    assert feed(found).described == "(8, 3) float32"
+    assert found.notes == ("not importable here, and not needed so far: broken_vision",)
+
+
+def test_a_model_that_needs_what_cannot_be_imported_says_why(built: Built, site: Path) -> None:
+    with pytest.raises(AnalysisError, match="installed but cannot be imported: RuntimeError: operator broken") as caught:
+        built(BROKEN.format(layer="models.resnet18()"))
+    assert "needs broken_vision.models.resnet18" in caught.value.message
+    assert caught.value.remedy == "install a version of broken_vision that fits the file, torch and Python"
+
+
+def test_a_name_that_an_installed_version_lacks_matters_where_it_is_needed(write: Write, site: Path) -> None:
+    namespace = load_module(write("from renewed import kept, dropped\n\ndef use():\n    return dropped(1)\n"))
+    assert namespace.evaluate("kept()") == 3
+    assert not hasattr(sys.modules["renewed"], "dropped")
+    with pytest.raises(ImportError, match=r"needs renewed\.dropped, and the renewed installed here has no dropped"):
+        namespace.evaluate("use()")
+
+
+def test_a_call_whose_result_nobody_takes_needs_no_package(built: Built) -> None:
+    assert feed(built(text("absent_logger.info('building', 3)"))).described == "(8, 3) float32"
+    with pytest.raises(AnalysisError, match=r"it needs absent_logger\.init\.normal_"):
+        built(text("absent_logger.init.normal_(self.a.weight)"))
 
 
 def test_siblings_may_miss_packages_too(tmp_path: Path) -> None:
@@ -149,7 +190,7 @@ def test_siblings_may_miss_packages_too(tmp_path: Path) -> None:
 def test_optional_imports_fail_as_they_should(write: Write) -> None:
     namespace = load_module(write("try:\n    import absent_speed\nexcept ImportError:\n    absent_speed = None\n"))
     assert namespace.evaluate("absent_speed") is None
-    assert namespace.missing == ()
+    assert namespace.missing == {}
 
 
 def test_a_missing_name_of_an_installed_package_is_no_missing_package(write: Write) -> None:

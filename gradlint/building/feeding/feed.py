@@ -142,10 +142,10 @@ class _Search:
         return None
 
     def _missing(self, error: MissingPackageError) -> AnalysisError:
-        remedy = f"install {error.name} in the environment that runs gradlint"
         path = self.built.target.path if self.built.target else ""
         place = self.built.class_location
-        return analysis_error(error, stage="feed", doing="the forward pass", path=path, fallback=place, remedy=remedy)
+        doing = "the forward pass"
+        return analysis_error(error, stage="feed", doing=doing, path=path, fallback=place, remedy=error.remedy)
 
     def _try(self, proposal: Proposal) -> Trial | None:
         key = tuple(replace(spec, value=repr(spec.value)) for spec in proposal)
