@@ -76,5 +76,9 @@ class Fed:
     """For people: "(4, 3, 32, 32) float32"."""
     source: str = ""
     """Where they came from: "configured", "example_input_array", "__main__ block", "derived from Conv2d stem" …"""
+    through: str = ""
+    """What is run of a model without a forward: "its training_step", "its part net"; empty where it has one."""
+    is_whole: bool = True
+    """False where that leaves parts out which may be trained all the same."""
     held: tuple[torch.Tensor, ...] = ()
     """Those of the inputs whose values the file computes (an adjacency matrix): they are no data to be drawn."""

@@ -104,7 +104,7 @@ def guessed(target: Target, namespace: Namespace) -> Iterator[Target]:
 def guessed_again(target: Target, attempt: Target, error: AnalysisError, namespace: Namespace) -> Iterator[Target]:
     """Further guesses that the failure of an attempt to build the target suggests."""
     cause = error.__cause__
-    if cause is None:
+    if cause is None or namespace.stale:  # a statement beside the model failed: no argument could change that
         return
     with as_script(namespace.source_folder(), namespace.folders):
         thing = _lookup(target, namespace)

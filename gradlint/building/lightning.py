@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,13 @@ class _Hyperparameters(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+class _Idle:
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: None
 
 
 class LightningModule(nn.Module):
@@ -35,6 +42,13 @@ class LightningModule(nn.Module):
         """Do nothing."""
 
     log_dict = print = log
+    manual_backward = toggle_optimizer = untoggle_optimizer = clip_gradients = log
+
+    def optimizers(self) -> "_Idle":
+        """What does nothing, whatever it is told: a training step that steps itself can be run."""
+        return _Idle()
+
+    lr_schedulers = optimizers
 
     @property
     def device(self) -> torch.device:

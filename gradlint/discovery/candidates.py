@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 from gradlint.core.target import TargetKind
 from gradlint.discovery.factories import factory_candidate, find_factories, find_instances
-from gradlint.discovery.modules import Definitions, definitions, has_method, is_known_model, module_classes
+from gradlint.discovery.modules import (
+    ENTRIES,
+    Definitions,
+    definitions,
+    has_method,
+    is_known_model,
+    module_classes,
+    runs_own_parts,
+)
 from gradlint.discovery.names import Names, mentions
 from gradlint.discovery.signatures import signature, uses
 from gradlint.discovery.values import Candidate
@@ -85,7 +93,10 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
                 continue
             if is_known_model(dotted) or "." in dotted:
                 return True
-    return any(has_method(ancestor, "__call__") for ancestor in lineage)
+    if any(has_method(ancestor, "__call__") for ancestor in lineage):
+        return True
+    entered = (method for ancestor in lineage for name in ENTRIES if (method := _method(ancestor, name)) is not None)
+    return any(runs_own_parts(method) for method in entered)
 
 
 def _is_abstract(forward: ast.FunctionDef) -> bool:

@@ -3,15 +3,18 @@
 import configparser
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gradlint import discovery
 from gradlint.config import Config
 from gradlint.core.errors import AnalysisError
 from gradlint.core.target import Target, TargetKind
+from gradlint.discovery.arguments.likely import likely_arguments
 from gradlint.discovery.elsewhere import Bounds, constructions_elsewhere
+from gradlint.discovery.modules import definitions
 from gradlint.discovery.names import Names
 from gradlint.discovery.scan import optimizers
 from gradlint.discovery.values import FileScan
@@ -37,6 +40,8 @@ class Unfilled:
     """As in `model.py:Net`, relative to the folder."""
     line: int
     missing: tuple[str, ...]
+    guesses: Mapping[str, Any]
+    """By parameter: a likely number, list of numbers, flag or text; none for what takes anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,11 @@ def _unfilled(targets: Iterable[Target], scan: FileScan, name: str) -> Iterator[
         if candidate is not None and candidate.required and is_called:
             open_[target.name] = candidate
     made = constructions_elsewhere(scan.path, list(open_), _BOUNDS) if open_ else {}
+    known = definitions(scan.tree) if scan.tree is not None else {}
     for model, candidate in open_.items():
         if not made[model]:
-            yield Unfilled(f"{name}:{model}", candidate.line, candidate.required)
+            guesses = likely_arguments(candidate, known)
+            yield Unfilled(f"{name}:{model}", candidate.line, candidate.required, guesses)
 
 
 def _excluded(folder: Path, jobs: Iterable[Job]) -> dict[str, str]:

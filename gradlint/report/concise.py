@@ -1,6 +1,7 @@
 """One line per finding: `path:line:col: error[GL101] saturating-stack Model: message [confirmed]`."""
 
 from gradlint.core.report import Report
+from gradlint.report.notes import origin
 from gradlint.report.style import Style, plain, sentence, summary_line, untold
 
 
@@ -15,6 +16,8 @@ def concise(report: Report, style: Style | None = None) -> str:
         kind = f"{finding.severity.value}[{finding.code}] {finding.name}"
         lines.append(f"{plain(place)}: {kind} {sentence(finding)}{verdict}")
     for model in report.models:
+        if style.verbose:
+            lines.append(f"{plain(f'{model.file}:{model.line}: built: {model.name}')}: {origin(model)}")
         if model.gap and not style.quiet:
             lines.append(plain(f"{model.file}:{model.line}: partly analysed: {model.name}: {model.gap}"))
     news = frozenset(untold(report))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from gradlint.core.finding import Finding, Verdict
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, Skipped
-from gradlint.report.notes import notes
+from gradlint.report.notes import Origins, notes, origin
 from gradlint.report.style import Style, console, count, plain, sentence, summary_line, untold
 
 _COLOR = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
@@ -39,9 +39,12 @@ def full(report: Report, style: Style | None = None) -> str:
 
 
 def _lines(report: Report, style: Style) -> Iterator[Line]:
+    origins, told = Origins(report), set[str]()
     for finding in report.findings:
-        yield from finding_lines(finding, style)
+        built = origins.of(finding)
+        yield from finding_lines(finding, style, "" if f"{finding.model} {built}" in told else built)
         yield [("", "")]
+        told.add(f"{finding.model} {built}")
     if style.verbose:
         yield from _models(report.models)
     if style.quiet:
@@ -54,8 +57,8 @@ def _lines(report: Report, style: Style) -> Iterator[Line]:
         yield [(hint, "dim")]
 
 
-def finding_lines(finding: Finding, style: Style) -> Iterator[Line]:
-    """One finding with its code frame and notes."""
+def finding_lines(finding: Finding, style: Style, built: str = "") -> Iterator[Line]:
+    """One finding with its code frame and notes; `built` says how its model came about."""
     refuted = finding.verdict is Verdict.REFUTED
     base = "dim" if refuted else ""
     color = "dim" if refuted else _COLOR[finding.severity.value]
@@ -63,9 +66,9 @@ def finding_lines(finding: Finding, style: Style) -> Iterator[Line]:
     yield [(title, color), (f": {finding.name}  ", base or "bold"), (sentence(finding), base)]
     gutter = max(len(str(site.location.line)) for site in finding.sites)
     yield from _frame(finding.sites, gutter, color, base, style)
-    for label, text in notes(finding):
+    for label, text in notes(finding, built):
         tone = _VERDICT_COLOR[finding.verdict] if label == "measured" else ""
-        title = f"{label:<9}: " if label == "measured" else f"{label}: "
+        title = f"{label:<9}: " if label in ("measured", "built") else f"{label}: "
         text, *more = text.split("\n")
         yield [(" " * (gutter + 1) + "= ", base or "blue"), (title, base or "bold"), (plain(text), base or tone)]
         yield from ([(" " * (gutter + 3) + plain(line), base or tone)] for line in more)
@@ -111,10 +114,7 @@ def _models(models: Sequence[ModelSummary]) -> Iterator[Line]:
     for model in models:
         decades = "unknown" if model.attenuation is None else f"{model.attenuation:.1f} decades"
         traced = f"{count(model.nodes, 'node')} by {model.traced_by}"
-        facts = (
-            f"built {model.built or 'as it is'}; inputs {model.inputs}; {traced}; {model.parameters:,} parameters;"
-            f" attenuation {decades}"
-        )
+        facts = f"built {origin(model)}; {traced}; {model.parameters:,} parameters; attenuation {decades}"
         yield [(f"{plain(model.file)}:{model.line} {plain(model.name)}: ", "bold"), (plain(facts), "")]
         if model.unknown_operators:
             yield [("    operators not known: ", ""), (plain(", ".join(model.unknown_operators)), "yellow")]

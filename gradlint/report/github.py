@@ -7,7 +7,7 @@ from gradlint.core.finding import Finding, Severity
 from gradlint.core.report import Report, Skipped
 from gradlint.registry import UNANALYSABLE
 from gradlint.report.full import full
-from gradlint.report.notes import notes
+from gradlint.report.notes import Origins, notes
 from gradlint.report.places import digest, in_cell, line_of, slashed
 from gradlint.report.style import Style, count, plain, sentence, untold
 
@@ -36,13 +36,14 @@ def github(report: Report, style: Style | None = None) -> str:
 
 
 def _annotations(report: Report) -> Iterator[Annotation]:
+    origins = Origins(report)
     for finding in report.standing:
-        yield _finding(finding)
+        yield _finding(finding, origins.of(finding))
     for item in untold(report):
         yield _omission(item)
 
 
-def _finding(finding: Finding) -> Annotation:
+def _finding(finding: Finding, built: str) -> Annotation:
     where = finding.location
     has_end = where.cell is None and where.end_column is not None and where.end_column > where.column
     properties = {
@@ -52,7 +53,8 @@ def _finding(finding: Finding) -> Annotation:
         "col": str(max(1, where.column) if where.cell is None else 1),
         **({"endColumn": str(where.end_column)} if has_end else {}),
     }
-    text = "\n".join([in_cell(where) + sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))])
+    headline = in_cell(where) + sentence(finding)
+    text = "\n".join([headline, *(f"{label}: {said}" for label, said in notes(finding, built))])
     return _command(_LEVELS[finding.severity], properties, text)
 
 

@@ -8,7 +8,7 @@ from gradlint.core.finding import Finding, Severity, Verdict
 from gradlint.core.report import Report, Skipped
 from gradlint.core.text import tame
 from gradlint.registry import UNANALYSABLE
-from gradlint.report.notes import notes
+from gradlint.report.notes import notes, origin
 from gradlint.report.places import slashed
 from gradlint.report.style import Style, plain, sentence
 
@@ -57,6 +57,7 @@ def _suites(report: Report, style: Style) -> _Suites:
     suites: _Suites = {}
     for model in report.models:
         case = _case(suites, model.path, model.name)
+        case.remarks.append(f"built {origin(model)}")
         case.remarks += [f"partly analysed: {model.gap}"] if model.gap else []
     for item in report.skipped:
         if item.is_model:

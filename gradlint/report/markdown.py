@@ -6,7 +6,7 @@ from itertools import accumulate
 from gradlint.core.finding import Finding, Severity, Verdict
 from gradlint.core.report import Report, Skipped, Suppressed
 from gradlint.report.markup import code, fenced, prose
-from gradlint.report.notes import notes
+from gradlint.report.notes import Origins, notes
 from gradlint.report.places import slashed
 from gradlint.report.style import Style, count, sentence, summary_line, untold
 
@@ -22,7 +22,12 @@ def markdown(report: Report, style: Style | None = None) -> str:
     omissions = fit(list(_omissions(report, style)), LARGEST // 4, "more was not analysed or is silenced")
     rows = fit([row(finding) for finding in report.findings], LARGEST // 4, "further findings")
     room = LARGEST - len(omissions) - len(rows)
-    details = fit([details_of(finding, style) for finding in report.findings], room - 1_000, "further details")
+    origins = Origins(report)
+    details = fit(
+        [details_of(finding, style, origins.of(finding)) for finding in report.findings],
+        room - 1_000,
+        "further details",
+    )
     table = f"\n{HEADER}{rows}" if rows else ""
     return f"### gradlint\n\n{prose(summary_line(report))}\n{table}{details}{omissions}"
 
@@ -58,8 +63,8 @@ def where_of(finding: Finding) -> str:
     return code(f"{slashed(finding.location.file)}:{finding.location.line}")
 
 
-def details_of(finding: Finding, style: Style) -> str:
-    """One finding's places and notes, folded."""
+def details_of(finding: Finding, style: Style, built: str = "") -> str:
+    """One finding's places and notes, folded; `built` says how its model came about."""
     lines = [f"\n<details><summary>{_sign(finding)} {_rule(finding)}: {prose(sentence(finding))}</summary>\n"]
     for site in dict.fromkeys(finding.sites):
         where = site.location
@@ -68,7 +73,7 @@ def details_of(finding: Finding, style: Style) -> str:
         lines.append(f"- **at** {code(f'{slashed(where.file)}:{where.line}')}{context}{label}")
         source = style.source(where.file, where.line).strip()
         lines += [fenced(source, "python", indent="  ")] if source else []
-    for label, text in notes(finding):
+    for label, text in notes(finding, built):
         lines.append(_note(label, text))
     return "\n".join([*lines, "\n</details>\n"])
 

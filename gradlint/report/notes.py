@@ -3,12 +3,35 @@
 from collections.abc import Iterator, Sequence
 
 from gradlint.core.finding import Finding, Remedy
+from gradlint.core.report import ModelSummary, Report
 from gradlint.core.text import tame
 from gradlint.report.style import plain
 
 
-def notes(finding: Finding) -> Iterator[tuple[str, str]]:
-    """Label and text; only lines to paste ("help") hold newlines."""
+def origin(model: ModelSummary) -> str:
+    """How a model was built, and what it was fed with."""
+    return plain(f"{model.built or 'as it is'}; fed {model.inputs or 'as it is'}")
+
+
+class Origins:
+    """Which of a report's models a finding is about."""
+
+    def __init__(self, report: Report) -> None:
+        self._models: dict[str, list[ModelSummary]] = {}
+        for model in report.models:
+            self._models.setdefault(model.name, []).append(model)
+
+    def of(self, finding: Finding) -> str:
+        """How its model was built and fed; empty where it is about none, or that could be several."""
+        named = self._models.get(finding.model, [])
+        own = [model for model in named if model.path == finding.location.path] or named
+        return origin(own[0]) if len(own) == 1 else ""
+
+
+def notes(finding: Finding, built: str = "") -> Iterator[tuple[str, str]]:
+    """Label and text; only lines to paste ("help") hold newlines. `built` is what `Origins` says of its model."""
+    if built:
+        yield "built", built
     predicted = finding.predicted.get("summary")
     if predicted:
         yield "predicted", plain(str(predicted))

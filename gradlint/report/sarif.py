@@ -13,7 +13,7 @@ from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped, Supp
 from gradlint.core.serialise import finding_to_dict
 from gradlint.core.text import tame, tamed
 from gradlint.gate.decision import ExitCode, exit_code
-from gradlint.report.notes import notes
+from gradlint.report.notes import Origins, notes
 from gradlint.report.page import HOME
 from gradlint.report.places import fingerprints, in_cell, line_of
 from gradlint.report.sarif_parts import descriptor, minimal, place, region, without_empty
@@ -43,10 +43,11 @@ def sarif(report: Report, style: Style | None = None, rules: Sequence[Rule] | No
     reasons += [_silenced(item) for item in report.suppressed]
     descriptors = _descriptors(_loaded() if rules is None else rules, findings)
     index = {entry["id"]: number for number, entry in enumerate(descriptors)}
+    origins = Origins(report)
     results = []
     for finding, name, reason in zip(findings, fingerprints(findings, style), reasons, strict=True):
         extra = {"ruleIndex": index[finding.code], "partialFingerprints": {"gradlint/v1": name}, "suppressions": reason}
-        results.append({**_result(finding, style), **extra})
+        results.append({**_result(finding, style, origins.of(finding)), **extra})
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(report, descriptors, results)]}
     return msgspec.json.format(msgspec.json.encode(tamed(document)), indent=2).decode() + "\n"
 
@@ -120,16 +121,15 @@ def _notification(kind: str, level: str, text: str, path: str, line: int) -> dic
     return {"descriptor": {"id": kind, "index": number}, "level": level, "message": {"text": text}, **where}
 
 
-def _result(finding: Finding, style: Style) -> dict[str, Any]:
+def _result(finding: Finding, style: Style, built: str) -> dict[str, Any]:
     first, *others = dict.fromkeys(finding.sites)
     document = finding_to_dict(finding)
     steps = [{"location": _location(site, style)} for site in (first, *others)]
     flow = [{"threadFlows": [{"locations": steps}]}] if others else []
     properties = {key: document[key] for key in _PROPERTIES}
-    properties["notes"] = list(finding.notes)
-    text = "\n".join(
-        [in_cell(finding.location) + sentence(finding), *(f"{label}: {said}" for label, said in notes(finding))]
-    )
+    properties |= {"built": built, "notes": list(finding.notes)}
+    headline = in_cell(finding.location) + sentence(finding)
+    text = "\n".join([headline, *(f"{label}: {said}" for label, said in notes(finding))])
     return without_empty(
         {
             "ruleId": finding.code,

@@ -58,12 +58,16 @@ def _optimizer(found: Survey) -> Iterator[str]:
 def _entries(unfilled: tuple[Unfilled, ...], table: str) -> Iterator[str]:
     yield "#"
     yield "# Nothing in this repository says what these models are built with, so gradlint has to guess it."
-    yield "# To say it, take the # away and put values for the dots; or leave the file out above."
+    yield "# These are its guesses, … where it has none. Put them right and take the # away, or exclude the file above."
     for model in unfilled[:_LISTED]:
-        kwargs = toml.table(dict.fromkeys(model.missing, "…"))
+        kwargs = toml.table({name: toml.written(model.guesses.get(name), _unknown) for name in model.missing})
         yield from (f"# {line}" for line in toml.target_entry(model.target, {"kwargs": kwargs}, name=table).split("\n"))
     if len(unfilled) > _LISTED:
         yield f"# … and {count(len(unfilled) - _LISTED, 'other model')}: `gradlint check` names each."
+
+
+def _unknown(_: None) -> str:
+    return "…"
 
 
 def _pattern(folder: str) -> str:

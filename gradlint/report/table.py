@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from gradlint.core.table import Figure, FlowTable, LayerRow, TimeTable
+from gradlint.report.notes import origin
 from gradlint.report.style import Style, console, count, plain
 
 _BAR = 20
@@ -20,7 +21,8 @@ def table(flow: FlowTable, style: Style | None = None) -> str:
     out = console(style, sink)
     model = flow.model
     out.print(Text(plain(f"{model.name}  {model.file}:{model.line}"), "bold"))
-    out.print(Text(plain(f"inputs {model.inputs}; {model.parameters:,} parameters; {count(model.nodes, 'node')}")))
+    facts = f"{model.parameters:,} parameters; {count(model.nodes, 'node')}"
+    out.print(Text(plain(f"built {origin(model)}; {facts}")))
     for doubt in flow.doubts:
         out.print(Text(plain(f"in doubt: {doubt}"), "yellow"))
     _print(out, _layers(flow), style)

@@ -44,7 +44,8 @@ class Examined:
     def summary(self, probed: str = "", near_misses: tuple[str, ...] = ()) -> ModelSummary:
         """What the report says of the model."""
         place = self.built.class_location or Location(self.target.path, max(1, self.target.line))
-        fed = f"{self.fed.described} ({self.fed.source})" if self.fed is not None else "none found"
+        through = f", through {self.fed.through}" if self.fed is not None and self.fed.through else ""
+        fed = f"{self.fed.described} ({self.fed.source}{through})" if self.fed is not None else "none found"
         return ModelSummary(
             name=self.target.name,
             path=place.path,

@@ -31,6 +31,7 @@ class Context:
         losses: tuple[LossUse, ...] = (),
         optimizer: str | None = None,
         tree: ast.Module | None = None,
+        is_whole: bool = True,
     ) -> None:
         self._built = built
         self._graph = graph
@@ -39,6 +40,7 @@ class Context:
         self.losses = losses
         self.optimizer = optimizer
         self.tree = tree
+        self._is_whole = is_whole
         self.options: Mapping[str, Any] = {}
         self.near_misses: list[str] = []
         self._rule = ""
@@ -67,8 +69,9 @@ class Context:
 
     @cached_property
     def parameters(self) -> Mapping[str, ParameterInfo]:
-        """Parameters by dotted name."""
-        return parameter_infos(self._built, self._graph.view, self._graph.reachable, self._graph.used)
+        """Parameters by dotted name; of a model that is run in part only those of that part."""
+        infos = parameter_infos(self._built, self._graph.view, self._graph.reachable, self._graph.used)
+        return infos if self._is_whole else {name: info for name, info in infos.items() if info.used}
 
     @cached_property
     def tangents(self) -> Tangents | None:

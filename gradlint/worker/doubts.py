@@ -10,8 +10,12 @@ PARTLY_ANALYSED = ("GL003", "partly-analysed")
 
 def doubts_on(target: Target, built: BuiltModel, fed: Fed | None) -> tuple[Doubt, ...]:
     """Why the model, or what it was fed with, may not be the user's."""
+    doubts = built.doubts
+    if fed is not None and not fed.is_whole:
+        text = f"it has no forward of its own: what was analysed is {fed.through}"
+        doubts = (*doubts, Doubt(text, Location(target.path, max(1, target.line))))
     if fed is None or not fed.source.startswith("derived"):
-        return built.doubts
+        return doubts
     told = built.target or target
     place = Location(target.path, told.unread_feed or max(1, target.line))
     if told.unread_feed:
@@ -20,8 +24,8 @@ def doubts_on(target: Target, built: BuiltModel, fed: Fed | None) -> tuple[Doubt
     elif told.inputs_from:
         text = f"its inputs are a guess: its forward does not run on those {told.inputs_from}"
     else:
-        return built.doubts
-    return (*built.doubts, Doubt(text, place))
+        return doubts
+    return (*doubts, Doubt(text, place))
 
 
 def findings_on(doubts: tuple[Doubt, ...]) -> list[Finding]:

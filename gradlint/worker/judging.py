@@ -49,6 +49,7 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
         losses=scan.losses if scan is not None else (),
         optimizer=examined.target.optimizer or (scan.optimizer if scan is not None else None),
         tree=scan.tree if scan is not None else None,
+        is_whole=examined.fed is None or examined.fed.is_whole,
     )
     found: list[Finding] = []
     failed: list[Finding] = []

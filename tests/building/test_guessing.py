@@ -324,6 +324,14 @@ def test_the_first_failed_guess_is_told(tmp_path: Path) -> None:
         examined(tmp_path, body)
 
 
+def test_a_statement_beside_the_model_that_fails_is_told(tmp_path: Path) -> None:
+    body = POSITIONAL.replace("class Net", "WIDTH = undefined()\n\nclass Net", 1).replace("hidden_size)", "WIDTH)", 1)
+    with pytest.raises(AnalysisError, match="building Net failed: NameError: name 'undefined' is not defined") as error:
+        examined(tmp_path, body)
+    assert error.value.location is not None
+    assert error.value.location.line == 5
+
+
 def test_guesses_differ_from_one_another(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEAD + LISTS)

@@ -58,7 +58,7 @@ def sick(tmp_path: Path) -> Path:
 def models(text: str) -> list[str]:
     """Names of the models that `-v` lists."""
     return [
-        line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("net.py:") and "; inputs" in line
+        line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("net.py:") and "; fed " in line
     ]
 
 

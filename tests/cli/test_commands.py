@@ -106,7 +106,7 @@ def test_measured_flow_of_a_recurrence_over_time(run: Run, tmp_path: Path) -> No
     (tmp_path / "gradlint.toml").write_text('[[targets]]\ntarget = "rnn.py:Reader"\ninputs = [[8, 12, 4]]\n')
     done = run("probe", "rnn.py:Reader", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "inputs (8, 12, 4) float32 (configured)" in done.stdout
+    assert "built defaults; fed (8, 12, 4) float32 (configured); 130 parameters" in done.stdout
     assert "rnn (rnn_tanh, 12 steps): " in done.stdout
     steps = [line.split() for line in done.stdout.splitlines() if line.split()[:1] and line.split()[0].isdigit()]
     assert [int(row[0]) for row in steps] == list(range(1, 13))
@@ -133,3 +133,26 @@ def test_json_is_what_the_python_interface_gives(run: Run, model: Path) -> None:
     assert document["models"][0]["attenuation"] == from_python["models"][0]["attenuation"]
     assert document["models"][0]["path"] == "model.py"
     assert from_python["models"][0]["path"] == str(model)
+
+
+def test_a_table_says_where_the_model_is_a_guess(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, hidden):\n"
+        "        super().__init__()\n"
+        "        self.fc = nn.Linear(hidden, hidden)\n"
+        "    def forward(self, x):\n"
+        "        return self.fc(x)\n"
+    )
+    note = "in doubt: nothing says with which arguments it is built: these are a guess: hidden=256\n"
+    for command in ("flow", "probe"):
+        done = run(command, "net.py", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines(keepends=True)
+        assert lines[1].startswith(
+            "built guessed: hidden=256; fed (8, 256) float32 (derived from Linear stem); 65,792 param"
+        )
+        assert lines[2] == note
+    done = run("flow", "net.py", "--config", 'targets = [{ target = "net.py:Net", args = [8] }]', cwd=tmp_path)
+    assert "note:" not in done.stdout

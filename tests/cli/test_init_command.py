@@ -105,7 +105,7 @@ def test_the_entries_can_be_filled_in(project: Project, table: str) -> None:
     filled = text[:start] + text[start:].replace("# ", "").replace("…", "8")
     project.file(table, filled)
     (target,) = load(project.folder).targets
-    assert (target.target, target.kwargs) == ("net.py:Net", {"width": 8})
+    assert (target.target, target.kwargs) == ("net.py:Net", {"width": 64})
 
 
 def test_names_that_toml_would_not_take_are_written_so_that_it_does(project: Project) -> None:
@@ -116,7 +116,7 @@ def test_names_that_toml_would_not_take_are_written_so_that_it_does(project: Pro
     start = text.index("# [[")
     project.file("pyproject.toml", text[:start] + text[start:].replace("# ", "").replace("…", "8"))
     (target,) = load(project.folder).targets
-    assert (target.target, target.kwargs) == ("odd\nna\x7fme.py:Net", {"größe": 8})
+    assert (target.target, target.kwargs) == ("odd\nna\x7fme.py:Net", {"größe": 64})
 
 
 def test_arguments_that_another_file_gives_are_not_asked_for(project: Project) -> None:
@@ -281,3 +281,29 @@ def test_without_git_there_is_no_hook(project: Project) -> None:
 def test_no_such_folder(project: Project) -> None:
     code, _, err = project("nowhere")
     assert (code, 'there is no folder "nowhere"' in err) == (2, True)
+
+
+def test_guesses_are_written_where_there_are_some(project: Project) -> None:
+    project.file(
+        "net.py",
+        """from torch import nn
+
+class Base(nn.Module):
+    def __init__(self, encoder, dims, num_classes: int, mode, cfg, norm_layer, bias: bool, other: "Other", n_head):
+        super().__init__()
+        self.encoder = encoder
+        layers = [nn.Linear(w, w) for w in dims]
+        if mode == "deep":
+            layers += [nn.ReLU()]
+        self.layers = nn.Sequential(*layers, norm_layer(8), nn.Linear(cfg.width, num_classes, bias=bias))
+
+
+class Net(Base):
+    def forward(self, x):
+        return self.layers(self.encoder(x))
+""",
+    )
+    assert project()[0] == 0
+    text = project.text("gradlint.toml")
+    values = 'encoder = …, dims = [32, 64, 128, 256], num_classes = 10, mode = "deep", cfg = …, norm_layer = …'
+    assert f'# target = "net.py:Net"\n# kwargs = {{ {values}, bias = false, other = …, n_head = 8 }}\n' in text

@@ -60,7 +60,7 @@ def test_findings_are_at_cell_and_line(call: Call) -> None:
     assert "  --> model.ipynb:cell 3:6:49 in SigmoidMLP.__init__\n" in text
     assert " 6 |             layers += [nn.Linear(width, width), nn.Sigmoid()]\n" in text
     assert "  ::: model.ipynb:cell 3:11:26 in SigmoidMLP.forward\n" in text
-    assert "model.ipynb:cell 3:1 SigmoidMLP: built as in model.ipynb:cell 4:1; inputs (8, 32) float32" in text
+    assert "model.ipynb:cell 3:1 SigmoidMLP: built as in model.ipynb:cell 4:1; fed (8, 32) float32" in text
     assert "(as in model.ipynb:cell 4:2)" in text
 
 
@@ -199,4 +199,4 @@ def test_a_configuration_names_a_model_of_a_notebook(call: Call, tmp_path: Path)
     (tmp_path / "gradlint.toml").write_text(entry)
     code, text, _ = call("check", "model.ipynb", "-v")
     assert code == 1
-    assert "SigmoidMLP: built configured; inputs (4, 16)" in text
+    assert "SigmoidMLP: built configured; fed (4, 16)" in text

@@ -14,6 +14,7 @@ from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.failure import analysis_error, describe, raised_at, text_of
 from gradlint.building.feeding.arguments import Proposal, proposals
 from gradlint.building.feeding.conventions import announced, batched
+from gradlint.building.feeding.entries import Entry, enter, entries, is_unwritten, leave, part_entry, parts
 from gradlint.building.feeding.forward_source import Argument, required_arguments
 from gradlint.building.feeding.hints import Hints, hints_of
 from gradlint.building.feeding.mend import mended
@@ -48,6 +49,49 @@ def feed(built: BuiltModel) -> Fed:
     Raises:
         AnalysisError: stage "feed", with the configuration to paste, where no forward runs.
     """
+    if is_unwritten(built.model):
+        if built.target is None:  # its owner goes on using it, as it is
+            raise _without_forward(built, [])
+        return _fed_otherwise(built)
+    return _fed_forward(built)
+
+
+def _fed_otherwise(built: BuiltModel) -> Fed:
+    """Inputs on which something else than a forward runs; the model has that as its forward from then on."""
+    failures: list[str] = []
+    for entry in entries(built.model):
+        enter(built.model, entry)
+        try:
+            return _through(entry, _fed_forward(built))
+        except AnalysisError as error:
+            leave(built.model)
+            failures.append(f"{entry.name}: {error.message}")
+    for name, part in parts(built.model):
+        entry = part_entry(name, part)
+        try:
+            fed = feed(replace(built, model=part))
+        except AnalysisError as error:
+            failures.append(f"{entry.name}: {error.message}")
+            continue
+        enter(built.model, entry)
+        return _through(entry, fed)
+    raise _without_forward(built, failures)
+
+
+def _through(entry: Entry, fed: Fed) -> Fed:
+    through = f"{entry.name}, {fed.through}" if fed.through else entry.name
+    return replace(fed, through=through, is_whole=entry.is_whole and fed.is_whole)
+
+
+def _without_forward(built: BuiltModel, failures: list[str]) -> AnalysisError:
+    path, name = (built.target.path, built.target.name) if built.target else ("", type(built.model).__name__)
+    tried = f"; tried {failures[0]}" if failures else ""
+    message = f"{name} has no forward of its own: what it computes from what cannot be seen{tried}"
+    place = built.class_location or Location(path, 1)
+    return AnalysisError(message, stage="feed", location=place, remedy=_NO_FORWARD)
+
+
+def _fed_forward(built: BuiltModel) -> Fed:
     hints = hints_of(built)
     arguments = required_arguments(built.model)
     target = built.target
@@ -218,20 +262,12 @@ def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:
     return image and not any(isinstance(module, _ConvNd) for module in model.modules())
 
 
-def _is_unwritten(model: nn.Module) -> bool:
-    """Whether a model is fed by other methods only, its training step say."""
-    return getattr(type(model), "forward", None) is nn.Module.forward and "forward" not in vars(model)
-
-
 def _unfed(built: BuiltModel, arguments: list[Argument], hints: Hints, search: _Search) -> AnalysisError:
     names = [argument.name for argument in arguments]
     target = built.target
     path, name = (target.path, target.name) if target else ("", type(built.model).__name__)
     takes = f"forward({', '.join(names)})"
     place = built.class_location or Location(path, 1)
-    if _is_unwritten(built.model):
-        message = f"{name} has no forward of its own: what it computes from what cannot be seen"
-        return AnalysisError(message, stage="feed", location=place, remedy=_NO_FORWARD)
     message = f"no input found on which {name}.{takes} runs ({search.trials} tried)"
     reason = ""
     if search.first is not None:

@@ -11,9 +11,10 @@ from torch.nn.modules.conv import _ConvNd
 from gradlint.building.failure import text_of
 from gradlint.building.feeding.arguments import Proposal
 from gradlint.building.feeding.completing import completed
+from gradlint.building.feeding.demands import Demand, demands
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
-from gradlint.building.feeding.mend_shapes import mended_shapes, product_widths
+from gradlint.building.feeding.mend_shapes import demanded, mended_shapes, product_widths
 from gradlint.building.feeding.sizes import resized
 from gradlint.building.feeding.trial import Trial
 from gradlint.building.feeding.varying import varied
@@ -33,6 +34,8 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
         return
     shape = proposal[0].shape
     yield from mended_shapes(proposal, text)
+    for demand in demands(trial.error) if trial.error is not None else ():
+        yield from _met(proposal, demand, model, hints)
     if (widths := product_widths(text)) is not None:
         yield from resized(proposal, text, hints)
         yield from _sized(proposal, *widths)
@@ -49,6 +52,15 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     yield from resized(proposal, text, hints)
     if trial.error is not None and len(proposal) > 1:
         yield from varied(proposal, trial.error, text, model, hints)
+
+
+def _met(proposal: Proposal, demand: Demand, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
+    """What a check asks for; of a number of dimensions first what the first layer takes in as many."""
+    if demand.kind == "rank" and len(proposal[0].shape) == demand.got:
+        for leaf in entry_leaves(model, 1):
+            fitting = [spec for spec in alternatives(leaf, hints) if len(spec.shape) == demand.wanted]
+            yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in fitting[:3])
+    yield from demanded(proposal, demand)
 
 
 def _clash(text: str) -> tuple[int, int] | None:

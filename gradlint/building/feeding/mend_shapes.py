@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gradlint.building.feeding.arguments import Proposal
+from gradlint.building.feeding.demands import Demand
 from gradlint.core.target import InputSpec
 
 _CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels, but got (\d+) channels")
@@ -141,3 +142,19 @@ def _as_dimensions(shape: tuple[int, ...], count: int) -> Iterator[tuple[int, ..
         yield (batch, rest[0], 32, 32)
     elif n >= 3 and count == 2:
         yield (batch, rest[-1])
+
+
+def demanded(proposal: Proposal, demand: Demand) -> Iterator[Proposal]:
+    """The proposal as a check of the user's asks for it: a dimension of another size, or another number of them."""
+    for at, spec in _tensors(proposal):
+        shape = spec.shape
+        if demand.kind == "rank" and len(shape) == demand.got and demand.wanted > 1:
+            yield from (_with(proposal, at, replace(spec, shape=s)) for s in _as_dimensions(shape, demand.wanted))
+        places = [place for place, side in enumerate(shape) if place and side == demand.got]
+        if demand.kind == "rank" or not places:
+            continue
+        size = demand.wanted if demand.kind == "size" else demand.wanted * max(1, round(demand.got / demand.wanted))
+        for chosen in (places, *([place] for place in places)) if len(places) > 1 else (places,):
+            yield _with(
+                proposal, at, replace(spec, shape=tuple(size if p in chosen else s for p, s in enumerate(shape)))
+            )

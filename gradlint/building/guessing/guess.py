@@ -7,33 +7,24 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from gradlint.building.guessing.conventions import WIDTH, Convention, convention_of
 from gradlint.building.guessing.mends import is_about_nothing, missing_names, named_by, reshaped, said_by
 from gradlint.building.guessing.objects import Deferred, GuessedConfig, described
-from gradlint.building.guessing.parts import PART, class_for, is_module_class, subclasses_named
+from gradlint.building.guessing.parts import class_for, is_module_class, subclasses_named
 from gradlint.building.guessing.signature import positional, required, signature_of
-from gradlint.building.guessing.usage import Kind, Usage, annotated, definition_of, literals_of, module_tree, usage_of
-from gradlint.building.guessing.variations import STAGES, VARIATIONS, Variation
 from gradlint.building.namespace import Namespace
+from gradlint.discovery.arguments.conventions import ACTIVATION, CONFIG, NORM, PART, WIDTH
+from gradlint.discovery.arguments.sizes import size_of, text_of
+from gradlint.discovery.arguments.usage import Kind, Usage, annotated, definition_of, literals_of, module_tree, usage_of
+from gradlint.discovery.arguments.variations import VARIATIONS, Variation
 
 _NESTED = 3
-_FIRST = 32
-_TELLING = 3
-"""Letters from which a name says more than the layer that it is handed to."""
-_NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
-_ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
-_CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
-_AMBIGUOUS = ("width", "size", "depth", "height")
-"""Of an image, or of a layer: what they are handed to tells."""
 _PATCH = re.compile(r"(image_|img_)?patch(_size)?")
-_FRACTION = 0.1
-_NUMBER = 16
 _ANY_TEXT = "default"
 """Where nothing says which texts there are: the error often lists them."""
 _FIRST_VARIATIONS = (VARIATIONS[0], Variation(width=64))
@@ -155,18 +146,18 @@ class _Guesser:
         said = Kind.UNKNOWN if annotation is inspect.Parameter.empty else annotated(annotation)
         kind = usage.kind if said is Kind.UNKNOWN else said
         last = name.rpartition(".")[2]
-        if kind in (Kind.OBJECT, Kind.UNKNOWN) and not usage.names and _CONFIG.fullmatch(last):
+        if kind in (Kind.OBJECT, Kind.UNKNOWN) and not usage.names and CONFIG.fullmatch(last):
             return self._config(name, usage)
         if kind is Kind.FLAG:
             return False
         if kind is Kind.TEXT:
-            return _text(last, usage)
+            return text_of(last, usage) or _ANY_TEXT
         return self._part(name, kind, usage)
 
     def _part(self, name: str, kind: Kind, usage: Usage) -> Any:
         """A class, a module, or else a number or several."""
         last = name.rpartition(".")[2]
-        if kind in (Kind.CALLABLE, Kind.MODULE) or _NORM.fullmatch(last) or _ACTIVATION.fullmatch(last):
+        if kind in (Kind.CALLABLE, Kind.MODULE) or NORM.fullmatch(last) or ACTIVATION.fullmatch(last):
             return self._class(last, usage, kind)
         is_attribute = last != name  # of a configuration: `cfg.model` is no model
         is_part = all(PART.fullmatch(seen) for seen in (last, *usage.names))
@@ -177,41 +168,8 @@ class _Guesser:
         return self._number(name, kind, usage)
 
     def _number(self, name: str, kind: Kind, usage: Usage) -> Any:
-        last = name.rpartition(".")[2]
-        telling = (*usage.names, last) if len(last) < _TELLING or last in _AMBIGUOUS else (last, *usage.names)
-        convention = convention_of(*telling)
-        if convention is None:
-            if kind is Kind.OBJECT:
-                return self._config(name, usage)
-            convention = Convention("", _FRACTION if kind is Kind.FRACTION else _NUMBER)
-        if convention.is_image:
-            convention = replace(convention, value=self._image())
-        if kind is Kind.SEQUENCE:
-            values = self._sequence(last, convention, usage)
-            return list(values) if usage.is_list else values
-        if convention.is_width and self.variation.width:
-            return self.variation.width
-        if last == "device":
-            return "cpu"
-        if last in ("spatial_dims", "dims", "ndim", "n_dims"):
-            return self.variation.axes
-        value = self.variation.count if convention.value == STAGES else convention.value
-        return float(value) if kind is Kind.FRACTION else value
-
-    def _sequence(self, name: str, convention: Convention, usage: Usage) -> tuple[Any, ...]:
-        if usage.leads_with_channels:
-            return (3, *(64,) * self.variation.axes)
-        if convention.per_axis and not name.endswith("s"):
-            return (convention.value,) * (usage.exactly or max(usage.at_least, self.variation.axes))
-        length = usage.exactly or max(usage.at_least, self.variation.stages)
-        if convention.shorter and not self.variation.equal and not usage.exactly:
-            length -= 1
-        if convention.is_width and self.variation.width:
-            return (self.variation.width,) * length
-        if convention.grows and isinstance(convention.value, int):
-            start = _FIRST if convention.is_width else 2
-            return tuple(start * 2**stage for stage in range(length))
-        return (2 if convention.value == STAGES else convention.value,) * length  # two layers to a stage
+        value = size_of(name, kind, usage, self.variation, self._image)
+        return self._config(name, usage) if value is None else value
 
     def _image(self) -> int:
         """A size that the patches which the constructor has by default divide."""
@@ -231,9 +189,9 @@ class _Guesser:
 
     def _class(self, name: str, usage: Usage, kind: Kind) -> Any:
         """A class, or for a module an instance of one."""
-        if _ACTIVATION.fullmatch(name):
+        if ACTIVATION.fullmatch(name):
             return nn.ReLU() if kind is Kind.MODULE else nn.ReLU
-        if _NORM.fullmatch(name):
+        if NORM.fullmatch(name):
             return _norm(self.tree, instance=kind is Kind.MODULE)
         found = class_for(name, usage, self.thing, self.home, self.variation.sibling if kind is Kind.MODULE else None)
         if found is None and kind is Kind.MODULE and name in ("transformer", "encoder"):
@@ -275,14 +233,6 @@ class _Guesser:
 def _transformer() -> nn.Module:
     """A sequence of any length comes out of it as it came in."""
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(WIDTH, 8, batch_first=True), 4, enable_nested_tensor=False)
-
-
-def _text(name: str, usage: Usage) -> str:
-    if usage.choices:
-        return usage.choices[0]
-    if _ACTIVATION.fullmatch(name):
-        return "relu"
-    return "cpu" if name == "device" else _ANY_TEXT
 
 
 def _norm(tree: ast.AST | None, *, instance: bool) -> Any:

@@ -13,13 +13,8 @@ from torch import nn
 from gradlint.building.guessing.reads import attributes_read, provided
 from gradlint.building.guessing.siblings import imported, siblings_of
 from gradlint.building.guessing.signature import required
-from gradlint.building.guessing.usage import Usage, definition_of
+from gradlint.discovery.arguments.usage import Usage, definition_of
 
-PART = re.compile(
-    r"(?!d_|dim_)(.*_)?(net|model|backbone|encoder|decoder|transformer|vit|student|teacher|generator|discriminator"
-    r"|module|layer|trunk|stem|body|neck|extractor|network|mlp|unet|vae|block|attn|attention)"
-)
-"""Names of parameters that take a module."""
 _WHOLE = re.compile(r"(.*_)?(net|model|backbone|encoder|network|module|teacher|student)")
 """Names that say no more than that."""
 _BLOCKS = ("Block", "Bottleneck", "Unit", "Layer", "Cell")

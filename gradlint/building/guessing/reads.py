@@ -10,7 +10,7 @@ from torch import nn
 
 from gradlint.building.guessing.objects import asked_attributes
 from gradlint.building.guessing.signature import positional
-from gradlint.building.guessing.usage import definition_of
+from gradlint.discovery.arguments.usage import definition_of
 
 _OF_ANY = frozenset(dir(nn.Module)) | frozenset(vars(nn.Module()))
 _DEPTH = 3

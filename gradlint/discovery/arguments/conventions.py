@@ -7,6 +7,16 @@ from typing import Any
 
 WIDTH = 256
 _HEADS = 8
+NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
+ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
+CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
+AMBIGUOUS = ("width", "size", "depth", "height")
+"""Of an image, or of a layer: what they are handed to tells."""
+PART = re.compile(
+    r"(?!d_|dim_)(.*_)?(net|model|backbone|encoder|decoder|transformer|vit|student|teacher|generator|discriminator"
+    r"|module|layer|trunk|stem|body|neck|extractor|network|mlp|unet|vae|block|attn|attention)"
+)
+"""Names of parameters that take a module."""
 
 
 @dataclass(frozen=True, slots=True)
