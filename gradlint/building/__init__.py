@@ -3,7 +3,7 @@
 from gradlint.building.adopt import adopt
 from gradlint.building.build import LARGE, build
 from gradlint.building.built import BuiltModel, Fed, ParameterValues
-from gradlint.building.construct import described_guess, entry_of, guessed, guessed_again
+from gradlint.building.construct import described_guess, entry_of, guessed, guessed_again, parameters_of
 from gradlint.building.feeding import feed
 from gradlint.building.laws import law_of, parameter_infos
 from gradlint.building.loading import load_module
@@ -25,4 +25,5 @@ __all__ = [
     "law_of",
     "load_module",
     "parameter_infos",
+    "parameters_of",
 ]

@@ -7,13 +7,13 @@ from typing import Any
 from torch import nn
 
 from gradlint.building.built import GUESSED
-from gradlint.building.failure import analysis_error, describe
+from gradlint.building.failure import analysis_error, describe, raised_at
 from gradlint.building.guard import TooLargeError
 from gradlint.building.guessing import Deferred, Guess, guesses, mended, positional, required, toml
 from gradlint.building.namespace import Namespace
 from gradlint.building.stubs import MissingPackageError, absent_base, remedy_for
 from gradlint.building.surroundings import as_script, seeded
-from gradlint.core.errors import AnalysisError, UnknownArgumentsError
+from gradlint.core.errors import AnalysisError, UncomputedArgumentsError, UnknownArgumentsError
 from gradlint.core.location import Location
 from gradlint.core.target import Target, TargetKind
 from gradlint.core.toml import table, target_entry
@@ -23,20 +23,24 @@ def construct(target: Target, namespace: Namespace) -> nn.Module:
     """The model that a target stands for, newly built with a fixed seed.
 
     Raises:
-        AnalysisError: stage "build": the name does not exist, arguments are missing, the constructor raises.
+        AnalysisError: stage "build": the name does not exist, arguments are missing (UnknownArgumentsError) or cannot
+            be computed (UncomputedArgumentsError), the constructor raises.
     """
     place = Location(target.path, target.line)
+    uncomputed: dict[str, Exception] = {}
     try:
         with as_script(namespace.source_folder(), namespace.folders), seeded():
-            model = _instance(target, namespace) if target.kind is TargetKind.INSTANCE else _call(target, namespace)
+            is_made = target.kind is TargetKind.INSTANCE
+            model = _instance(target, namespace) if is_made else _call(target, namespace, uncomputed)
     except (TooLargeError, KeyboardInterrupt):
         raise
     except BaseException as error:
         doing = f"building {target.name}"
         remedy = _install(error, namespace, target)
-        raise analysis_error(
-            error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy
-        ) from error
+        told = analysis_error(error, stage="build", doing=doing, path=target.path, fallback=place, remedy=remedy)
+        if uncomputed:
+            raise UncomputedArgumentsError(told, tuple(uncomputed), describe(error)) from error
+        raise told from error
     if not isinstance(model, nn.Module):
         message = f"{target.name} gives {type(model).__name__}, not an nn.Module"
         remedy = "name a class, a factory or a model"
@@ -65,7 +69,7 @@ def _instance(target: Target, namespace: Namespace) -> Any:
     return _lookup(target, namespace)
 
 
-def _call(target: Target, namespace: Namespace) -> Any:
+def _call(target: Target, namespace: Namespace, uncomputed: dict[str, Exception]) -> Any:
     thing = _lookup(target, namespace)
     if isinstance(thing, nn.Module):
         return thing
@@ -77,9 +81,30 @@ def _call(target: Target, namespace: Namespace) -> Any:
             location=Location(target.path, target.line),
             remedy=_remedy(target, missing),
         )
-    args = [argument(value, namespace) for value in target.args or ()]
-    kwargs = {name: argument(value, namespace) for name, value in (target.kwargs or {}).items()}
+    names = positional(thing)
+    args = [
+        _computed(value, namespace, names[place] if place < len(names) else "", uncomputed)
+        for place, value in enumerate(target.args or ())
+    ]
+    kwargs = {name: _computed(value, namespace, name, uncomputed) for name, value in (target.kwargs or {}).items()}
+    if uncomputed:
+        raise next(iter(uncomputed.values()))
     return thing(*args, **kwargs)
+
+
+def _computed(value: Any, namespace: Namespace, name: str, uncomputed: dict[str, Exception]) -> Any:
+    """An argument's value; where it cannot be computed here (a file or a package that it needs is not there), the
+    parameter's name is noted. A constructor that raises is the user's to hear of."""
+    try:
+        return argument(value, namespace)
+    except TooLargeError:
+        raise
+    except Exception as error:
+        place = raised_at(error, namespace.path)
+        if not name or (place is not None and place.context.endswith("__init__")):
+            raise
+        uncomputed[name] = error
+        return None
 
 
 def _missing(thing: Any, target: Target) -> list[str]:
@@ -91,6 +116,12 @@ def _missing(thing: Any, target: Target) -> list[str]:
 def _given(thing: Any, target: Target) -> list[str]:
     """Parameters that the target says."""
     return [*positional(thing)[: len(target.args or ())], *(target.kwargs or {})]
+
+
+def parameters_of(target: Target, namespace: Namespace) -> tuple[str, ...]:
+    """Names of what a target can be given by position."""
+    with as_script(namespace.source_folder(), namespace.folders):
+        return positional(_lookup(target, namespace))
 
 
 def guessed(target: Target, namespace: Namespace) -> Iterator[Target]:

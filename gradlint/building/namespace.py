@@ -11,7 +11,7 @@ from typing import Any
 from gradlint.building.packages import fill_package
 from gradlint.building.sites import SiteRecorder
 from gradlint.discovery.initialising import Functions, starts
-from gradlint.discovery.names import bound_names, mentions
+from gradlint.discovery.names import bound_names, free_names, mentions
 
 
 @dataclass
@@ -97,7 +97,7 @@ class Namespace:
                 continue
             seen.add(name)
             for statement in definitions.get(name, []):
-                queue.extend(mentions(statement))
+                queue.extend(free_names(statement))
             for statement in self.held:
                 if statement not in needed and concerns(statement, name, functions):
                     needed.append(statement)

@@ -37,3 +37,13 @@ class UnknownArgumentsError(AnalysisError):
     def __init__(self, message: str, missing: tuple[str, ...], *, location: Location, remedy: str) -> None:
         super().__init__(message, stage="build", location=location, remedy=remedy)
         self.missing = missing
+
+
+class UncomputedArgumentsError(AnalysisError):
+    """A model that its file builds with arguments which cannot be computed here; `names` are their parameters, `why`
+    is what computing them raised."""
+
+    def __init__(self, error: AnalysisError, names: tuple[str, ...], why: str) -> None:
+        super().__init__(error.message, stage="build", location=error.location, remedy=error.remedy)
+        self.names = names
+        self.why = why

@@ -1,6 +1,7 @@
 """What a name of the file stands for: imports resolved to dotted names, without importing anything."""
 
 import ast
+import symtable
 from collections import deque
 from collections.abc import Iterator
 
@@ -151,6 +152,17 @@ def mentions(node: ast.AST) -> Iterator[str]:
     for leaf in ast.walk(node):
         if isinstance(leaf, ast.Name) and isinstance(leaf.ctx, ast.Load):
             yield leaf.id
+
+
+def free_names(statement: ast.stmt) -> set[str]:
+    """Names that a definition reads from the module around it: no parameters, nothing that it binds itself."""
+    tables = [symtable.symtable(ast.unparse(statement), "<definition>", "exec")]
+    found = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
+    while tables:
+        for inner in tables.pop().get_children():
+            tables.append(inner)
+            found |= {symbol.get_name() for symbol in inner.get_symbols() if symbol.is_global()}
+    return found
 
 
 def key_of(node: ast.AST) -> str:

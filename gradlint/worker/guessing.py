@@ -12,6 +12,7 @@ from gradlint.core.location import Location
 from gradlint.core.target import Target
 from gradlint.worker.stages import OnStage, stage
 
+_NOTHING_SAYS = "nothing says with which arguments it is built"
 _LONGEST = 20.0
 """CPU seconds after which no further guess is tried."""
 _MOST = 16
@@ -20,7 +21,7 @@ _MOST_BUILT = 2
 
 
 def built_by_guess(
-    target: Target, namespace: Namespace, unbuilt: AnalysisError, *, on_stage: OnStage
+    target: Target, namespace: Namespace, unbuilt: AnalysisError, *, on_stage: OnStage, because: str = ""
 ) -> tuple[BuiltModel, Fed]:
     """Guess until a model builds and its forward runs; raises AnalysisError where none does.
 
@@ -29,8 +30,9 @@ def built_by_guess(
         namespace: the loaded file.
         unbuilt: what was raised without a guess; it is what the user hears of where no guess fits.
         on_stage: told of the stages.
+        because: why it has to be guessed, where something says the arguments.
     """
-    search = _Search(target, namespace, on_stage)
+    search = _Search(target, namespace, on_stage, because or _NOTHING_SAYS)
     if isinstance(unbuilt, UnknownArgumentsError):
         starts = building.guessed(target, namespace)
     else:
@@ -45,10 +47,11 @@ def built_by_guess(
 class _Search:
     """Tries guesses, and what their failures suggest, within a budget."""
 
-    def __init__(self, target: Target, namespace: Namespace, on_stage: OnStage) -> None:
+    def __init__(self, target: Target, namespace: Namespace, on_stage: OnStage, because: str) -> None:
         self.target = target
         self.namespace = namespace
         self.on_stage = on_stage
+        self.because = because
         self.began = time.thread_time()
         self.failures: list[str] = []
         self.first: Target | None = None
@@ -76,7 +79,7 @@ class _Search:
             self.failures.append(f"{attempt.built}: {error.message}")
             return None
         told = building.described_guess(attempt)
-        return replace(built, built=told, doubts=(*built.doubts, _doubt(attempt, told))), fed
+        return replace(built, built=told, doubts=(*built.doubts, _doubt(attempt, told, self.because))), fed
 
     def _again(self, attempt: Target, error: AnalysisError, depth: int) -> tuple[BuiltModel, Fed] | None:
         further: Iterator[Target] = building.guessed_again(self.target, attempt, error, self.namespace)
@@ -88,9 +91,8 @@ class _Search:
         return None
 
 
-def _doubt(attempt: Target, told: str) -> Doubt:
-    said = told.removeprefix(GUESSED)
-    text = f"nothing says with which arguments it is built: these are a guess: {said}"
+def _doubt(attempt: Target, told: str, because: str) -> Doubt:
+    text = f"{because}: these are a guess: {told.removeprefix(GUESSED)}"
     remedy = f"say the real ones in pyproject.toml:\n{building.entry_of(attempt)}"
     return Doubt(text, Location(attempt.path, max(1, attempt.line)), remedy)
 

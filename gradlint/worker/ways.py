@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gradlint import building
-from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.built import BuiltModel, Doubt, Fed
 from gradlint.building.namespace import Namespace
-from gradlint.core.errors import AnalysisError, UnknownArgumentsError
+from gradlint.core.errors import AnalysisError, UncomputedArgumentsError, UnknownArgumentsError
+from gradlint.core.location import Location
 from gradlint.core.target import Target
 from gradlint.discovery.elsewhere import constructions_elsewhere
 from gradlint.worker.guessing import built_by_guess
@@ -18,13 +19,16 @@ _MOST_TRIED = 3
 _NOWHERE = "no other file of its repository builds it with arguments that can be read"
 
 
-def built_in_some_way(target: Target, namespace: Namespace, *, on_stage: OnStage) -> tuple[BuiltModel, Fed | None]:
+def built_in_some_way(
+    target: Target, namespace: Namespace, *, on_stage: OnStage, because: str = ""
+) -> tuple[BuiltModel, Fed | None]:
     """Build a target as it stands; else in the first of the `ways_to_build` that works; else with guessed arguments.
 
     Args:
         target: the model, as far as its own file and the configuration tell.
         namespace: the loaded file.
         on_stage: told of the stages.
+        because: why arguments have to be guessed, where something says them.
 
     Returns:
         The model, and the inputs that a guess was tried with.
@@ -36,10 +40,14 @@ def built_in_some_way(target: Target, namespace: Namespace, *, on_stage: OnStage
         with stage("build", target, on_stage):
             return building.build(target, namespace), None
     except AnalysisError as error:
-        if target.built != "defaults" or isinstance(error, InternalError):
+        if isinstance(error, UncomputedArgumentsError):
+            return _without(error, target, namespace, on_stage=on_stage)
+        if isinstance(error, InternalError) or not target.built.startswith(("defaults", "as in ")):
             raise
         unbuilt = error
-    if isinstance(unbuilt, UnknownArgumentsError) and target.args is None and target.kwargs is None:
+    is_said = target.built != "defaults"
+    is_unsaid = isinstance(unbuilt, UnknownArgumentsError) and target.args is None and target.kwargs is None
+    if is_said or is_unsaid:
         tried: list[str] = []
         for way in ways_to_build(target):
             try:
@@ -47,8 +55,30 @@ def built_in_some_way(target: Target, namespace: Namespace, *, on_stage: OnStage
                     return building.build(way, namespace), None
             except AnalysisError as error:
                 tried.append(f"{way.built}: {error.message}")
+        if is_said:  # what the file itself says of its model is what the user wants to hear of
+            raise unbuilt
         unbuilt = _told(unbuilt, tried)
-    return built_by_guess(target, namespace, unbuilt, on_stage=on_stage)
+    return built_by_guess(target, namespace, unbuilt, on_stage=on_stage, because=because)
+
+
+def _without(
+    error: UncomputedArgumentsError, target: Target, namespace: Namespace, *, on_stage: OnStage
+) -> tuple[BuiltModel, Fed | None]:
+    """Build a target without the arguments that cannot be computed here, and say so; else raise what they raised."""
+    names = building.parameters_of(target, namespace)
+    said = {**dict(zip(names, target.args or (), strict=False)), **(target.kwargs or {})}
+    kwargs = {name: value for name, value in said.items() if name not in error.names}
+    said_at = target.built.removeprefix("as in ")
+    because = f"{said_at} gives {', '.join(error.names)}, not to be computed here ({error.why})"
+    rest = replace(target, args=None, kwargs=kwargs or None, built="defaults")
+    try:
+        built, fed = built_in_some_way(rest, namespace, on_stage=on_stage, because=because)
+    except AnalysisError:
+        raise error from error.__cause__
+    if built.built != rest.built:
+        return built, fed
+    place = error.location or Location(target.path, max(1, target.line))
+    return replace(built, doubts=(Doubt(f"{because}: defaults stand in", place, error.remedy), *built.doubts)), fed
 
 
 def ways_to_build(target: Target) -> Iterator[Target]:
@@ -68,8 +98,10 @@ def _as_elsewhere(target: Target) -> Iterator[Target]:
         yield replace(way, inputs=made.inputs, inputs_from=f"as in {made.fed_place}") if is_fed else way
 
 
-def _told(unbuilt: UnknownArgumentsError, tried: list[str]) -> UnknownArgumentsError:
+def _told(unbuilt: AnalysisError, tried: list[str]) -> AnalysisError:
     """What is missing, and where it was looked for."""
+    if not isinstance(unbuilt, UnknownArgumentsError):
+        return unbuilt
     said = f"tried {'; '.join(tried)}" if tried else _NOWHERE
     assert unbuilt.location is not None
     told = UnknownArgumentsError(

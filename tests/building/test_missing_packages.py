@@ -160,7 +160,9 @@ def test_a_package_that_cannot_be_imported_is_stood_in_for(built: Built, site: P
 
 
 def test_a_model_that_needs_what_cannot_be_imported_says_why(built: Built, site: Path) -> None:
-    with pytest.raises(AnalysisError, match="installed but cannot be imported: RuntimeError: operator broken") as caught:
+    with pytest.raises(
+        AnalysisError, match="installed but cannot be imported: RuntimeError: operator broken"
+    ) as caught:
         built(BROKEN.format(layer="models.resnet18()"))
     assert "needs broken_vision.models.resnet18" in caught.value.message
     assert caught.value.remedy == "install a version of broken_vision that fits the file, torch and Python"

@@ -7,7 +7,7 @@ from typing import Any
 
 WIDTH = 256
 _HEADS = 8
-NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?")
+NORM = re.compile(r".*norm(_?(layer|cls|class|fn|type|func|op|name))?", re.IGNORECASE)
 ACTIVATION = re.compile(r"(.*_)?(act|activ|activation|nonlin|nonlinearity)(_?(layer|cls|class|fn|type|func|op|name))?")
 CONFIG = re.compile(r"(.*_)?(config|cfg|conf|args|opt|opts|params|hparams|settings|options)", re.IGNORECASE)
 AMBIGUOUS = ("width", "size", "depth", "height")

@@ -11,6 +11,8 @@ from gradlint.discovery.arguments.variations import STAGES, Variation
 _FIRST = 32
 _TELLING = 3
 """Letters from which a name says more than the layer that it is handed to."""
+_SPECIAL = 2
+"""Up to here a comparison rather asks for a special case than for one of several choices."""
 _FRACTION = 0.1
 _NUMBER = 16
 
@@ -39,10 +41,17 @@ def size_of(name: str, kind: Kind, usage: Usage, variation: Variation, image: Ca
         return list(values) if usage.is_list else values
     if convention.is_width and variation.width:
         return variation.width
-    if last == "device":
+    return _single(last, kind, convention, usage, variation)
+
+
+def _single(name: str, kind: Kind, convention: Convention, usage: Usage, variation: Variation) -> Any:
+    """One number."""
+    if name == "device":
         return "cpu"
-    if last in ("spatial_dims", "dims", "ndim", "n_dims"):
+    if name in ("spatial_dims", "dims", "ndim", "n_dims"):
         return variation.axes
+    if len({number for number in usage.numbers if number > _SPECIAL}) > 1 and kind is Kind.NUMBER:
+        return usage.numbers[0]  # one of those that the code knows what to do with
     value = variation.count if convention.value == STAGES else convention.value
     return float(value) if kind is Kind.FRACTION else value
 

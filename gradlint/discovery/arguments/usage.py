@@ -4,7 +4,7 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -64,6 +64,8 @@ class Usage:
     """Whether it is treated as only a list can be."""
     leads_with_channels: bool = False
     """Whether it is a shape whose first entry is a number of channels."""
+    numbers: tuple[float, ...] = ()
+    """Numbers that it is compared with."""
 
 
 def definition_of(thing: Any, trees: Mapping[str, ast.Module]) -> ast.AST | None:
@@ -102,11 +104,15 @@ def usage_of(name: str, tree: ast.AST | None, known: Callable[[str], tuple[str, 
         known: names of the positional parameters of a callable of that dotted name (`()`: not known).
     """
     usage = Usage()
-    kept = tree is not None and any(_keeps(node, name) for node in ast.walk(tree))
-    for node in ast.walk(tree) if tree is not None else ():
+    nodes = list(ast.walk(tree)) if tree is not None else []
+    kept = {f"self.{target}" for node in nodes for target in _kept_as(node, name)}
+    for node in nodes:
         usage = _seen(usage, node, name, known)
-        if kept and isinstance(node, ast.Call) and _is(node.func, f"self.{name}"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in kept:
             usage = _as(usage, Kind.MODULE)
+        elif not isinstance(node, ast.Attribute):
+            for attribute in kept:
+                usage = _seen(usage, node, attribute, known)
     return usage
 
 
@@ -115,9 +121,12 @@ def _is(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) == name
 
 
-def _keeps(node: ast.AST, name: str) -> bool:
-    """`self.encoder = encoder`."""
-    return isinstance(node, ast.Assign) and _is(node.value, name) and any(_is(t, f"self.{name}") for t in node.targets)
+def _kept_as(node: ast.AST, name: str) -> Iterator[str]:
+    """`self.encoder = encoder`: the attributes that a parameter is kept as."""
+    if isinstance(node, ast.Assign) and _is(node.value, name):
+        for target in node.targets:
+            if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+                yield target.attr
 
 
 def annotated(annotation: Any) -> Kind:
@@ -161,8 +170,8 @@ def _seen(usage: Usage, node: ast.AST, name: str, known: Callable[[str], tuple[s
             return _called(usage, node, name, known)
         case ast.If(test=used) | ast.IfExp(test=used) if _is(used, name):
             return _as(usage, Kind.FLAG)
-        case ast.Compare(left=used, comparators=[right]) if _is(_as_typed(used), name):
-            return _compared(usage, right)
+        case ast.Compare(left=used, ops=[how], comparators=[right]) if _is(_as_typed(used), name):
+            return _compared(usage, right, is_choice=isinstance(how, ast.Eq | ast.In))
         case ast.Attribute(value=used, attr=attribute) if _is(used, name):
             usage = replace(usage, is_list=usage.is_list or attribute in _OF_LISTS)
             return _as(usage, _ATTRIBUTES.get(attribute, Kind.OBJECT))
@@ -185,15 +194,22 @@ def _several(usage: Usage, node: ast.AST, name: str) -> Usage:
         case ast.Subscript(value=used, slice=index) if _is(used, name):
             return _indexed(usage, index)
         case ast.Assign(targets=[ast.Tuple(elts=[first, ast.Starred()])], value=used) if _is(used, name):
-            shape = "chan" in ast.unparse(first) or ast.unparse(first) in ("c", "C")
-            usage = replace(usage, leads_with_channels=shape)
-        case ast.Assign(targets=[ast.Tuple(elts=parts)], value=used) if _is(used, name):
-            usage = replace(usage, exactly=len(parts))
+            usage = replace(usage, leads_with_channels=_is_channels(first))
+        case ast.Assign(targets=[ast.Tuple(elts=[first, *rest])], value=used) if _is(used, name):
+            usage = replace(usage, exactly=1 + len(rest), leads_with_channels=_is_channels(first))
+        case ast.Assign(targets=[first], value=value) if _is_first_of(value, name) and _is_channels(first):
+            usage = replace(usage, leads_with_channels=True)
         case ast.BinOp(left=left, op=ast.Add(), right=right) if _is_list(left, right, name):
             usage = replace(usage, is_list=True)
         case _:
             return usage
     return _as(usage, Kind.SEQUENCE)
+
+
+def _is_channels(target: ast.expr) -> bool:
+    """`c, h, w = shape`, `in_channels = shape[0]`."""
+    name = ast.unparse(target).rpartition(".")[2]
+    return "chan" in name or name in ("c", "C", "nc", "in_ch")
 
 
 def _is_list(left: ast.expr, right: ast.expr, name: str) -> bool:
@@ -226,7 +242,14 @@ def _called(usage: Usage, call: ast.Call, name: str, known: Callable[[str], tupl
     for place, value in arguments:
         if _is(value, name):
             usage = _handed(usage, call, function, place, known)
+        elif place == 0 and function.rpartition(".")[2].startswith("Conv") and _is_first_of(value, name):
+            usage = replace(usage, leads_with_channels=True)
     return usage
+
+
+def _is_first_of(value: ast.expr, name: str) -> bool:
+    """`shape[0]`."""
+    return isinstance(value, ast.Subscript) and _is(value.value, name) and ast.unparse(value.slice) == "0"
 
 
 def _handed(
@@ -265,9 +288,12 @@ def _indexed(usage: Usage, index: ast.expr) -> Usage:
     return _as(usage, Kind.SEQUENCE)
 
 
-def _compared(usage: Usage, right: ast.expr) -> Usage:
+def _compared(usage: Usage, right: ast.expr, *, is_choice: bool) -> Usage:
     texts = [leaf.value for leaf in ast.walk(right) if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)]
     if texts:
         return replace(_as(usage, Kind.TEXT), choices=(*usage.choices, *texts))
-    numbers = any(isinstance(leaf, ast.Constant) and type(leaf.value) in (int, float) for leaf in ast.walk(right))
+    constants = [leaf.value for leaf in ast.walk(right) if isinstance(leaf, ast.Constant)]
+    numbers = [value for value in constants if isinstance(value, int | float) and not isinstance(value, bool)]
+    if is_choice:
+        usage = replace(usage, numbers=(*usage.numbers, *numbers))
     return _as(usage, Kind.NUMBER) if numbers else usage

@@ -40,7 +40,7 @@ def constructions_elsewhere(
     for other in sorted(repository.files, key=lambda file: preference(file, repository)):
         if repository.exhausted or all(len(_different(made)) >= _ENOUGH for made in found.values()):
             break
-        document = repository.document(other) if other != repository.path else None
+        document = repository.document(other)
         if document is not None and word.search(document.code):
             for made in _in_file(other, document, tuple(names), resolver):
                 found[made.candidate].append(made)
