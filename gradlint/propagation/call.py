@@ -1,8 +1,8 @@
 """One operator call as transfer rules see it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from torch import Tensor, fx
 from torch.utils._pytree import tree_map
@@ -62,6 +62,11 @@ class Call:
     def node_key(self) -> str:
         """Seed of what is alike in all that the node does (for several kinds of positions)."""
         return f"{self.run.seed}:{self.node.name}" if self.run.seed else self.node.name
+
+    @property
+    def bare(self) -> Self:
+        """The call without what it was given: what backward rules hold on to without holding on to particles."""
+        return replace(self, args=(), kwargs={})
 
     @property
     def shape(self) -> tuple[int, ...]:

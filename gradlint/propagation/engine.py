@@ -26,6 +26,7 @@ from gradlint.propagation.call import (
     resolved,
 )
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
+from gradlint.propagation.figures import Arrived, Seen, watch
 from gradlint.propagation.folding import fold, is_abstract
 from gradlint.propagation.inputs import free_signal
 from gradlint.propagation.neighbours import Neighbours
@@ -52,18 +53,14 @@ class Propagation:
     environment: dict[fx.Node, Any] = field(default_factory=dict)
     branches: dict[fx.Node, dict[fx.Node, Any]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
-    energies: dict[str, float] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
-    derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
-    elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
+    elementwise: list[Weight] = field(default_factory=list)
     fed: set[fx.Node] = field(default_factory=set)
     """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
     times: list[Any] = field(default_factory=list)
-    arriving: dict[str, Tensor] = field(default_factory=dict)
-    """Per fused recurrence the mean square of the gradient at each step of its input."""
-    signals: dict[str, Signal] = field(default_factory=dict)
-    parts: dict[str, Parts] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    arrived: Arrived = field(default_factory=Arrived)
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -83,7 +80,8 @@ class Propagation:
     # ---- forward
 
     def forward(self) -> None:
-        """Give every node its value."""
+        """Give every node its value; particles that nobody reads any more are let go of."""
+        readers = self._readers()
         for node in self.graph.graph.nodes:
             if node.op == "placeholder":
                 value: Any = self._input(node)
@@ -98,28 +96,42 @@ class Propagation:
             if isinstance(value, Tensor) and (node.op == "placeholder" or self.fed.intersection(node.all_input_nodes)):
                 self.fed.add(node)
             self.environment[node] = self._keep(node, value)
+            for source in node.all_input_nodes if readers else ():
+                readers[source] -= 1
+                if not readers[source]:
+                    self._let_go(source)
+
+    def _readers(self) -> dict[fx.Node, int]:
+        """How many nodes read each node; nothing where particles are looked at again later (`invariances`)."""
+        nodes = list(self.graph.graph.nodes)
+        if any(node.op == "call_function" and op_of(node).op == "batch_norm" for node in nodes):
+            return {}
+        return {node: len(node.users) for node in nodes}
+
+    def _let_go(self, node: fx.Node) -> None:
+        self.branches.pop(node, None)
+        value = self.environment[node]
+        if isinstance(value, Signal):
+            self.environment[node] = value.without_particles()
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
-        """Make the node's particles its own, so that its gradient is its own too."""
+        """Make the node's particles its own, so that its gradient is its own too, and note what they are."""
         if isinstance(value, Weight) and value.values is not None and value.values.grad_fn is not None:
             self.folded[node.name] = value.values
-        if isinstance(value, Parts):
-            parts = value.with_signals([self._owned(node, s) for s in value.signals])
-            self.parts[node.name] = parts
-            return parts
-        if not isinstance(value, Signal) or not value.x.is_floating_point():
+        signals = signals_of(value)
+        if not signals or not signals[0].x.is_floating_point():
             return value
-        kept = self.signals[node.name] = self._owned(node, value)
-        return kept
+        self.seen[node.name] = Seen.of(self, node, signals, value.sizes if isinstance(value, Parts) else (1,))
+        kept = [self._owned(node, place, signal) for place, signal in enumerate(signals)]
+        return value.with_signals(kept) if isinstance(value, Parts) else kept[0]
 
-    def _owned(self, node: fx.Node, value: Signal) -> Signal:
+    def _owned(self, node: fx.Node, place: int, value: Signal) -> Signal:
         x = value.x
         op = op_of(node)
         if not op.requires_grad and node.op != "placeholder":
             x = x.detach()  # severed, or nothing learned before it
-        x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
-        if not x.is_leaf:
-            x.retain_grad()
+        x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+        watch(x, lambda g: self.arrived.at_node(node.name, place, g))
         return value.with_x(x)
 
     def _input(self, node: fx.Node) -> Any:
@@ -266,10 +278,11 @@ class Propagation:
     def particles_of(self, weight: Weight, x: Tensor, *kind: object) -> Tensor:
         """Particles of a parameter that acts elementwise: one leaf for all calls of the same kind."""
         repeated = self.repeats.is_repeated(weight)
-        leaf, new = self.repeats.leaf((weight.origin, *kind), x.clone) if repeated else (x.clone(), True)
+        leaf, new = self.repeats.leaf((weight.origin, *kind), x.detach) if repeated else (x.detach(), True)
         if new and weight.learned:
-            leaf.requires_grad_()
-            self.elementwise.append((weight, leaf))
+            place = len(self.elementwise)
+            self.elementwise.append(weight)
+            watch(leaf.requires_grad_(), lambda g: self.arrived.at_elementwise(place, g))
         return leaf
 
     def learn(self, weight: Weight, rms: float) -> None:
@@ -277,11 +290,11 @@ class Propagation:
         if not weight.learned:
             return
         if weight.values is not None and weight.values.grad_fn is not None:
-            self.derived.append((weight.values, [rms]))
+            self.arrived.derived.append((weight.values, rms))
             return
         whole = math.prod(self.values[weight.name].shape)
         part = math.sqrt(min(1.0, weight.numel / max(1, whole)))  # the rest of the parameter gets nothing
-        self.energies[weight.name] = math.hypot(self.energies.get(weight.name, 0.0), rms * part)
+        self.arrived.at_parameter(weight.name, rms * part)
 
 
 def is_complex(node: fx.Node) -> bool:

@@ -27,15 +27,14 @@ class Gradients:
 def gradients(run: Propagation) -> Gradients:
     """What the backward pass has left at the parameters."""
     run.repeats.settle(run.learn)
-    found = Gradients(dict(run.energies))
-    derived = [(values, rms[0]) for values, rms in run.derived]
-    for weight, x in run.elementwise:
-        if x.grad is None:
-            continue
+    found = Gradients(dict(run.arrived.parameters))
+    derived = list(run.arrived.derived)
+    for place, rms in sorted(run.arrived.elementwise.items()):
+        weight = run.elementwise[place]
         if weight.values is not None and weight.values.grad_fn is not None:
-            derived.append((weight.values, P.rms(x.grad)))
+            derived.append((weight.values, rms))
         else:
-            found.add(found.parameters, weight.name, P.rms(x.grad))
+            found.add(found.parameters, weight.name, rms)
     for values, rms in derived:
         _send_back(run, values, rms, found)
     settle(run, found.parameters)

@@ -10,6 +10,7 @@ from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.propagation import particles as P
 from gradlint.propagation.engine import Propagation, is_complex
+from gradlint.propagation.figures import Arrived
 from gradlint.propagation.inputs import alike
 from gradlint.propagation.result import build_flow
 from gradlint.propagation.scans import scans
@@ -79,8 +80,9 @@ def _backward(run: Propagation, *, together: bool) -> None:
 
 def _release(run: Propagation) -> None:
     """Let go of all particles: backward functions hold the run, which holds what they made, and gc cannot see that."""
-    for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals, run.parts):
+    for held in (run.environment, run.branches, run.leaves, run.elementwise, run.seen, run.folded):
         held.clear()
+    run.arrived = Arrived()
     run.repeats.clear()
 
 
