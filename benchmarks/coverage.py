@@ -155,14 +155,18 @@ def is_right(law: building.ParameterValues, real: building.ParameterValues) -> b
     drawn = size if law.values is None else size / 2  # both are draws
     rms = math.hypot(found.mean, found.std)
     chance = CHANCE * max(found.std, said.std) / math.sqrt(max(drawn, 1))
-    return law.shape == real.shape and max(abs(said.mean - found.mean), abs(said.std - found.std)) <= RIGHT * rms + chance
+    return (
+        law.shape == real.shape and max(abs(said.mean - found.mean), abs(said.std - found.std)) <= RIGHT * rms + chance
+    )
 
 
 def describe(record: Record) -> str:
     """One line for the log."""
     said = record["error"].splitlines()[-1][:150] if record["error"] else f"{record['nodes']} nodes"
     unknown = f", unknown: {sorted(record['unknown'])}" if record.get("unknown") else ""
-    wrong = f", {len(record['wrong'])} of {record['tensors']} laws wrong: {record['wrong'][0]}" if record["wrong"] else ""
+    wrong = (
+        f", {len(record['wrong'])} of {record['tensors']} laws wrong: {record['wrong'][0]}" if record["wrong"] else ""
+    )
     return f"{record['library']} {record['name']}: {said}{unknown}{wrong} ({record['wall']:.0f} s)"
 
 

@@ -82,9 +82,7 @@ def transformers() -> Sources:
     """Sixty architectures of transformers in their default configurations, up to many billions of parameters."""
     every = _spread([name + head for name, head, _, _ in ENTRIES], str, 60)
     heads = {name + head: f"{name}Config" for name, head, _, _ in ENTRIES}
-    return {
-        name: _file("import transformers", f"transformers.{name}(transformers.{heads[name]}())") for name in every
-    }
+    return {name: _file("import transformers", f"transformers.{name}(transformers.{heads[name]}())") for name in every}
 
 
 def others() -> Sources:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves
 
 from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
@@ -23,11 +22,12 @@ from gradlint.propagation.call import (
     NoRuleError,
     Transfer,
     clone_all,
+    leaves,
     resolved,
 )
 from gradlint.propagation.dims import Dims, aligned, default_dims, resized
 from gradlint.propagation.figures import Arrived, Seen, watch
-from gradlint.propagation.folding import fold, is_abstract
+from gradlint.propagation.folding import fold
 from gradlint.propagation.inputs import free_signal
 from gradlint.propagation.neighbours import Neighbours
 from gradlint.propagation.parts import Parts, signals_of
@@ -162,10 +162,10 @@ class Propagation:
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = resolved((tuple(node.args), dict(node.kwargs)), lambda operand: self._read(operand, node))
         call = Call(node, op_of(node), args, kwargs, self)
-        leaves = tree_leaves((args, kwargs), is_leaf=is_abstract)
-        kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]
+        given = list(leaves((args, kwargs)))
+        kinds = [v for v in given if isinstance(v, Tensor | Signal | Weight | Ids)]
         try:
-            if any(isinstance(v, Parts) for v in leaves):
+            if any(isinstance(v, Parts) for v in given):
                 return self._in_parts(call)
             known = self._known(call, kinds)
             return self._by_rule(call) if known is None else known
@@ -229,8 +229,7 @@ class Propagation:
     def _unknown(self, call: Call, reason: str) -> Any:
         """No rule: pass the moments of the first floating operand through, and say so."""
         self.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
-        leaves = tree_leaves((call.args, call.kwargs), is_leaf=is_abstract)
-        signals = [v for v in leaves if isinstance(v, Signal) and v.x.is_floating_point()]
+        signals = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Signal) and v.x.is_floating_point()]
         meta = call.node.meta.get("val")
         metas = meta if isinstance(meta, tuple | list) else (meta,)
         out = tuple(self._passed(signals, m, call.key) for m in metas)
@@ -249,6 +248,13 @@ class Propagation:
         x = emit(first.value, (first.x, mapped(lambda m: m.times(ratio), "unknown", key)))
         dims = first.dims if len(shape) == len(first.shape) else default_dims(shape)
         return Signal(x, shape, resized(dims, shape))
+
+    # ---- backward
+
+    def start_over(self) -> None:
+        """Forget what a backward pass has brought."""
+        self.arrived = Arrived()
+        self.repeats.start_over()
 
     # ---- values
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def watch(x: Tensor, note: Callable[[Tensor], None]) -> None:
     """Call `note` with the gradient that arrives at `x`, which does not keep it."""
     if not x.is_leaf:
-        x.register_hook(note)
+        x.register_hook(note)  # type: ignore[no-untyped-call]
         return
 
     def take(leaf: Tensor) -> None:
@@ -30,7 +30,7 @@ def watch(x: Tensor, note: Callable[[Tensor], None]) -> None:
         note(leaf.grad)
         leaf.grad = None
 
-    x.register_post_accumulate_grad_hook(take)
+    x.register_post_accumulate_grad_hook(take)  # type: ignore[no-untyped-call]
 
 
 @dataclass

@@ -55,7 +55,7 @@ def slopes_of(run: "Propagation", node: fx.Node, signal: Signal) -> Slopes | Non
 
 
 def _shape_of(function: Any, rest: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> tuple[float, bool] | None:
-    """The map's steepest slope, and whether its range is bounded; asked anew where its settings cannot be told apart."""
+    """The map's steepest slope, and whether its range is bounded."""
     try:
         return _looked_over(function, rest, kwargs)
     except TypeError:  # unhashable settings

@@ -137,7 +137,7 @@ def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, acting: Acting, *,
 def uneven(variances: Tensor) -> Tensor | None:
     """Variance of each unit relative to their mean; None where they have the same."""
     low, high = (float(end) for end in variances.aminmax())
-    return variances / variances.mean() if 0 < high and low < high else None
+    return variances / variances.mean() if high > 0 and low < high else None
 
 
 ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
