@@ -149,12 +149,15 @@ def compare(target: Target, source: str) -> tuple[list[str], int]:
 
 
 def is_right(law: building.ParameterValues, real: building.ParameterValues) -> bool:
-    """Whether mean and spread of a law are those of real values, up to 2 % and chance."""
+    """Whether mean and spread of a law are those of real values, up to 2 % and chance.
+
+    What is so small that it was built with values has no law.
+    """
+    if law.values is not None:
+        return law.shape == real.shape
     said, found = law_of(law), law_of(real)
-    size = math.prod(real.shape)
-    drawn = size if law.values is None else size / 2  # both are draws
     rms = math.hypot(found.mean, found.std)
-    chance = CHANCE * max(found.std, said.std) / math.sqrt(max(drawn, 1))
+    chance = CHANCE * max(found.std, said.std) / math.sqrt(max(math.prod(real.shape), 1))
     return (
         law.shape == real.shape and max(abs(said.mean - found.mean), abs(said.std - found.std)) <= RIGHT * rms + chance
     )

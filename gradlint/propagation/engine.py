@@ -25,7 +25,7 @@ from gradlint.propagation.call import (
     leaves,
     resolved,
 )
-from gradlint.propagation.dims import Dims, aligned, default_dims, resized
+from gradlint.propagation.dims import Dims, aligned
 from gradlint.propagation.figures import Arrived, Seen, watch
 from gradlint.propagation.folding import fold
 from gradlint.propagation.inputs import free_signal
@@ -35,8 +35,9 @@ from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.repeats import Repeats
 from gradlint.propagation.sharing import fork
-from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.in_parts import in_parts, join, whole
+from gradlint.propagation.unknown import passed
 from gradlint.propagation.weights import Weight, drawn, spread
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
@@ -76,6 +77,15 @@ class Propagation:
     def repeats(self) -> Repeats:
         """Parameters that are read several times."""
         return Repeats.of(self.graph.graph)
+
+    @cached_property
+    def leading(self) -> set[fx.Node]:
+        """Nodes from which an output is reached: what observers make of others is nobody's loss."""
+        found: set[fx.Node] = set()
+        for node in reversed(self.graph.graph.nodes):
+            if node.op == "output" or not found.isdisjoint(node.users):
+                found.add(node)
+        return found
 
     # ---- forward
 
@@ -170,9 +180,9 @@ class Propagation:
             known = self._known(call, kinds)
             return self._by_rule(call) if known is None else known
         except NoRuleError as reason:
-            return self._unknown(call, str(reason))
+            return passed(call, str(reason))
         except MISFITS as error:
-            return self._unknown(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
+            return passed(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
 
     def _known(self, call: Call, kinds: list[Any]) -> Any:
         """The result of an operator that reads no signal; None where a rule is needed."""
@@ -225,29 +235,6 @@ class Propagation:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return node.target(*clone_all(args), **clone_all(kwargs))  # type: ignore[operator]
-
-    def _unknown(self, call: Call, reason: str) -> Any:
-        """No rule: pass the moments of the first floating operand through, and say so."""
-        self.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
-        signals = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Signal) and v.x.is_floating_point()]
-        meta = call.node.meta.get("val")
-        metas = meta if isinstance(meta, tuple | list) else (meta,)
-        out = tuple(self._passed(signals, m, call.key) for m in metas)
-        return out if isinstance(meta, tuple | list) else out[0]
-
-    def _passed(self, signals: list[Signal], meta: Any, key: str) -> Any:
-        if not isinstance(meta, TensorMeta):
-            return None
-        shape = tuple(meta.shape)
-        if not meta.dtype.is_floating_point and not meta.dtype.is_complex:
-            return Ids(shape)
-        if not signals:
-            return free_signal(shape, "unknown", key, self.seed)
-        first = signals[0]
-        ratio = max(1, math.prod(shape)) / max(1, math.prod(first.shape))
-        x = emit(first.value, (first.x, mapped(lambda m: m.times(ratio), "unknown", key)))
-        dims = first.dims if len(shape) == len(first.shape) else default_dims(shape)
-        return Signal(x, shape, resized(dims, shape))
 
     # ---- backward
 

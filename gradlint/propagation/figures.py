@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 def watch(x: Tensor, note: Callable[[Tensor], None]) -> None:
     """Call `note` with the gradient that arrives at `x`, which does not keep it."""
     if not x.is_leaf:
-        x.register_hook(note)  # type: ignore[no-untyped-call]
+        # a fork none of whose readers sends anything back sends nothing on
+        x.register_hook(lambda g: note(g) if g is not None else None)  # type: ignore[no-untyped-call]
         return
 
     def take(leaf: Tensor) -> None:
-        assert leaf.grad is not None
-        note(leaf.grad)
-        leaf.grad = None
+        if leaf.grad is not None:
+            note(leaf.grad)
+            leaf.grad = None
 
     x.register_post_accumulate_grad_hook(take)  # type: ignore[no-untyped-call]
 

@@ -37,6 +37,8 @@ def fold(run: "Propagation", call: Call) -> Any:
 
 def _copied_values(run: "Propagation", value: Any) -> Any:
     """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+    if isinstance(value, Tensor):
+        return value.clone()
     if not isinstance(value, Weight):
         return value
     if value.values is not None:

@@ -45,7 +45,7 @@ def _send_back(run: Propagation, values: Tensor, rms: float, found: Gradients) -
     """From a computed weight to the parameters, and the steps between, that it was made of."""
     gen = P.generator("derived", tuple(values.shape))
     noise = torch.randn(values.shape, generator=gen, dtype=values.dtype)
-    leaves, steps = list(run.leaves.items()), list(run.folded.items())
+    leaves, steps = [(n, leaf) for n, leaf in run.leaves.items() if leaf.requires_grad], list(run.folded.items())
     wanted = [tensor for _, tensor in (*leaves, *steps)]
     received = torch.autograd.grad(values, wanted, noise, allow_unused=True, retain_graph=True)
     for i, (name, g) in enumerate(zip((name for name, _ in (*leaves, *steps)), received, strict=True)):
