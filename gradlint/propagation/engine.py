@@ -29,6 +29,7 @@ from gradlint.propagation.dims import Dims, aligned
 from gradlint.propagation.figures import Arrived, Seen, watch
 from gradlint.propagation.folding import fold
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.lifetimes import Lifetimes
 from gradlint.propagation.neighbours import Neighbours
 from gradlint.propagation.parts import Parts, signals_of
 from gradlint.propagation.pointwise import by_shape
@@ -91,7 +92,7 @@ class Propagation:
 
     def forward(self) -> None:
         """Give every node its value; particles that nobody reads any more are let go of."""
-        readers = self._readers()
+        lifetimes = Lifetimes.of(self.graph)
         for node in self.graph.graph.nodes:
             if node.op == "placeholder":
                 value: Any = self._input(node)
@@ -106,23 +107,7 @@ class Propagation:
             if isinstance(value, Tensor) and (node.op == "placeholder" or self.fed.intersection(node.all_input_nodes)):
                 self.fed.add(node)
             self.environment[node] = self._keep(node, value)
-            for source in node.all_input_nodes if readers else ():
-                readers[source] -= 1
-                if not readers[source]:
-                    self._let_go(source)
-
-    def _readers(self) -> dict[fx.Node, int]:
-        """How many nodes read each node; nothing where particles are looked at again later (`invariances`)."""
-        nodes = list(self.graph.graph.nodes)
-        if any(node.op == "call_function" and op_of(node).op == "batch_norm" for node in nodes):
-            return {}
-        return {node: len(node.users) for node in nodes}
-
-    def _let_go(self, node: fx.Node) -> None:
-        self.branches.pop(node, None)
-        value = self.environment[node]
-        if isinstance(value, Signal):
-            self.environment[node] = value.without_particles()
+            lifetimes.end(node, self.environment, self.branches)
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
         """Make the node's particles its own, so that its gradient is its own too, and note what they are."""
