@@ -29,13 +29,15 @@ class Blueprint:
     activation: str = "relu"
     """Of a recurrence: its cell (rnn_tanh, rnn_relu, lstm, gru)."""
     norm: str = "none"
-    """none, batch, layer, rms; in a transformer also `pre` or `post` by `order`."""
+    """none, batch, layer, rms; where it stands, `order` says."""
     skip: str = "none"
     """none, one (around every layer), two (around pairs), scaled (around every layer, branch / √depth)"""
     init: str = "default"
     bias: str = "default"
     """default, none, zero, one (all biases 1)"""
     order: str = "pre"
+    """Of a transformer: norm `pre` or `post` its branches. Of others `branch` puts norms before branches instead of
+    behind the weights (remedies only, none is drawn so)."""
     steps: int = 0
     """Time steps of a recurrence."""
     readout: str = "mean"

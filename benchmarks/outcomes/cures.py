@@ -14,7 +14,7 @@ from outcomes.networks import build, example
 from outcomes.protocol import examine
 from outcomes.verdicts import BATCH
 
-SEEDS = range(4)
+SEEDS = range(8)
 WITHIN = 0.3
 """Decades within which the predicted gradient after a remedy counts as come true."""
 
@@ -31,7 +31,7 @@ def cure(blueprint: Blueprint, goals: dict[str, float]) -> dict[str, Any]:
         "number": blueprint.number,
         "remedy": remedy.edit,
         "predicted": remedy.attenuation,
-        "measured": measured_attenuation(changed),
+        "measured": measured_attenuation(changed, blueprint),
         "outcome": examine(changed, goals),
     }
 
@@ -48,7 +48,9 @@ def carried_out(blueprint: Blueprint, edit: Edit) -> Blueprint | None:
     if edit.kind is EditKind.INIT_GAIN:
         return replace(blueprint, init=edit.detail)
     if edit.kind is EditKind.NORM:
-        return replace(blueprint, norm=edit.detail.removesuffix("_norm"))
+        is_plain = blueprint.family in ("mlp", "cnn")
+        order = "branch" if is_plain and blueprint.skip != "none" else blueprint.order
+        return replace(blueprint, norm=edit.detail.removesuffix("_norm"), order=order)
     if edit.kind is EditKind.SKIP:
         return replace(blueprint, skip="one" if blueprint.family == "transformer" else "two")
     if edit.kind is EditKind.GATED:
@@ -56,15 +58,20 @@ def carried_out(blueprint: Blueprint, edit: Edit) -> Blueprint | None:
     return None
 
 
-def measured_attenuation(blueprint: Blueprint) -> float:
-    """Attenuation of the real network, geometric mean over initialisations, in float64."""
-    found = []
+def measured_attenuation(changed: Blueprint, before: Blueprint) -> float:
+    """Attenuation of the real network in float64: the largest of its modules' geometric means over initialisations.
+
+    Of the modules that had parameters `before`, as it is predicted: a norm that the remedy adds is none of them.
+    """
+    judged = {name.rpartition(".")[0] for name, _ in build(before, 0).named_parameters()}
+    found: dict[str, list[float]] = {}
     for seed in SEEDS:
-        x = example(blueprint, BATCH)
+        x = example(changed, BATCH)
         x = x.double() if x.is_floating_point() else x
-        attenuation = gradlint.measure(build(blueprint, seed).double(), (x,)).attenuation
-        found.append(math.inf if attenuation is None else attenuation)
-    return mean(found)
+        for path, flow in gradlint.measure(build(changed, seed).double(), (x,)).module_flows.items():
+            if path in judged:
+                found.setdefault(path, []).append(math.inf if flow.attenuation is None else flow.attenuation)
+    return max(mean(known) for known in found.values())
 
 
 def came_true(result: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.functional import batch_norm, cross_entropy, layer_norm, rms_norm
 
 from outcomes.blueprints import Blueprint
-from outcomes.networks import Layer, Recurrent, Stack, build
+from outcomes.networks import Recurrent, Stack, build
 
 MOMENTUM = 0.9
 BETAS = (0.9, 0.999)
@@ -93,8 +93,9 @@ def _perceptron(skeleton: Stack, parameters: Mapping[str, Tensor], x: Tensor) ->
         out = x
         for place, layer in enumerate(block.children()):
             path = f"blocks.{number}.{place}"
+            out = _normed(layer.before, parameters, f"{path}.before", out)
             out = _linear(parameters, f"{path}.weights", out)
-            out = layer.activation(_normed(layer, parameters, f"{path}.norm", out))
+            out = layer.activation(_normed(layer.norm, parameters, f"{path}.norm", out))
         x = x + skeleton.scale * out if skeleton.skips else out
     return _linear(parameters, "head", x)
 
@@ -104,16 +105,16 @@ def _linear(parameters: Mapping[str, Tensor], path: str, x: Tensor) -> Tensor:
     return x @ weight if bias is None else torch.baddbmm(bias[:, None], x, weight)
 
 
-def _normed(layer: Layer, parameters: Mapping[str, Tensor], path: str, x: Tensor) -> Tensor:
-    """x: [E, B, W]; each member by its own norm's weights."""
-    if isinstance(layer.norm, nn.Identity):
+def _normed(norm: nn.Module, parameters: Mapping[str, Tensor], path: str, x: Tensor) -> Tensor:
+    """x: [E, B, W]; each member by weights of its own."""
+    if isinstance(norm, nn.Identity):
         return x
-    if isinstance(layer.norm, nn.RMSNorm):
-        return rms_norm(x, x.shape[-1:], eps=layer.norm.eps) * parameters[f"{path}.weight"][:, None]
-    if isinstance(layer.norm, nn.LayerNorm):
-        x = layer_norm(x, x.shape[-1:], eps=layer.norm.eps)
+    if isinstance(norm, nn.RMSNorm):
+        return rms_norm(x, x.shape[-1:], eps=norm.eps) * parameters[f"{path}.weight"][:, None]
+    if isinstance(norm, nn.LayerNorm):
+        x = layer_norm(x, x.shape[-1:], eps=norm.eps)
     else:  # batch norm: the members side by side, as if they were features
-        features = batch_norm(x.transpose(0, 1).flatten(1), None, None, training=True, eps=layer.norm.eps)
+        features = batch_norm(x.transpose(0, 1).flatten(1), None, None, training=True, eps=norm.eps)
         x = features.view(x.shape[1], x.shape[0], x.shape[2]).transpose(0, 1)
     return torch.addcmul(parameters[f"{path}.bias"][:, None], x, parameters[f"{path}.weight"][:, None])
 

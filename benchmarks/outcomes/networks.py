@@ -45,18 +45,25 @@ def example(blueprint: Blueprint, batch: int = 8) -> Tensor:
 
 
 class Layer(nn.Module):
-    """Weights, norm, activation."""
+    """Weights, norm, activation; or the norm in front, where the layer begins a branch that wants it there."""
 
-    def __init__(self, blueprint: Blueprint, weights: nn.Module) -> None:
+    def __init__(self, blueprint: Blueprint, weights: nn.Module, place: int) -> None:
         super().__init__()
+        leads = place % branch_size(blueprint) == 0
+        self.before = _norm(blueprint) if blueprint.order == "branch" and leads else nn.Identity()
         self.weights = weights
-        self.norm = _norm(blueprint)
+        self.norm = _norm(blueprint) if blueprint.order != "branch" else nn.Identity()
         self.activation = ACTIVATIONS[blueprint.activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out as in."""
-        out: Tensor = self.activation(self.norm(self.weights(x)))
+        out: Tensor = self.activation(self.norm(self.weights(self.before(x))))
         return out
+
+
+def branch_size(blueprint: Blueprint) -> int:
+    """Layers that a skip goes around."""
+    return 2 if blueprint.skip == "two" else 1
 
 
 class Stack(nn.Module):
@@ -64,7 +71,7 @@ class Stack(nn.Module):
 
     def __init__(self, blueprint: Blueprint, stem: nn.Module, layers: list[nn.Module], head: nn.Linear) -> None:
         super().__init__()
-        size = 2 if blueprint.skip == "two" else 1
+        size = branch_size(blueprint)
         self.skips = blueprint.skip != "none"
         self.scale = 1 / math.sqrt(blueprint.depth) if blueprint.skip == "scaled" else 1.0
         self.flat = blueprint.readout == "flat"
@@ -109,14 +116,16 @@ def _norm(blueprint: Blueprint) -> nn.Module:
 
 def _build_mlp(blueprint: Blueprint) -> nn.Module:
     width, bias = blueprint.width, blueprint.bias != "none"
-    layers: list[nn.Module] = [Layer(blueprint, nn.Linear(width, width, bias)) for _ in range(blueprint.depth)]
+    layers: list[nn.Module] = [
+        Layer(blueprint, nn.Linear(width, width, bias), place) for place in range(blueprint.depth)
+    ]
     return Stack(blueprint, nn.Linear(FEATURES, width, bias), layers, nn.Linear(width, CLASSES))
 
 
 def _build_cnn(blueprint: Blueprint) -> nn.Module:
     width, bias = blueprint.width, blueprint.bias != "none"
     layers: list[nn.Module] = [
-        Layer(blueprint, nn.Conv2d(width, width, 3, padding=1, bias=bias)) for _ in range(blueprint.depth)
+        Layer(blueprint, nn.Conv2d(width, width, 3, padding=1, bias=bias), place) for place in range(blueprint.depth)
     ]
     stem = nn.Conv2d(CHANNELS, width, 3, stride=2, padding=1, bias=bias)
     size = width * (SIDE // 2) ** 2 if blueprint.readout == "flat" else width

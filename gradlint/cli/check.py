@@ -9,7 +9,6 @@ import click
 
 from gradlint import engine
 from gradlint.cli import completing, options
-from gradlint.cli.formats import FORMATS
 from gradlint.cli.messages import Bar
 from gradlint.cli.output import output_of
 from gradlint.cli.usage import reported
@@ -33,17 +32,11 @@ from gradlint.report.style import remember
 @click.option("--with-dependents", is_flag=True, help="PATHS changed: check the files that import them, too.")
 @options.baseline
 @click.option("--since", metavar="REV", help="Check what has changed since; only findings that are new count.")
+@click.option("--shard", metavar="N/OF", help="Check one part of the files, as in 3/8; `gradlint merge` joins reports.")
 @options.settings
 @click.option("-j", "--jobs", type=int, metavar="N", help="Processes that check models at once (default 1).")
-@click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print.")
-@click.option(
-    "--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Write a report to a file, too; repeatable."
-)
-@options.output
-@click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why.")
+@options.reports
 @click.option("--stdin-filename", metavar="PATH", help="Name of the file that `-` reads from standard input.")
-@click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built.")
-@click.option("-q", "--quiet", is_flag=True, help="Findings only.")
 def command(paths: tuple[str, ...], **given: Any) -> int:
     """Predict where the gradients of models will starve or explode. PATHS default to the current directory.
 
@@ -68,6 +61,8 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
         paths, notes = widened.paths, widened.notes
     bar = Bar()
     try:
+        if given["shard"] is not None:
+            return _check_shard(paths, config, given, bar, notes), config
         if given["since"] is not None:
             report = check_since(paths, config, given["since"], progress=bar, stdin=stdin)
         else:
@@ -75,6 +70,19 @@ def _check(paths: tuple[str, ...], given: Mapping[str, Any]) -> tuple[Report, Co
     finally:
         bar.close()
     return replace(report, notes=notes + report.notes), config
+
+
+def _check_shard(
+    paths: tuple[str, ...], config: Config, given: Mapping[str, Any], bar: Bar, notes: tuple[str, ...]
+) -> Report:
+    from gradlint.engine import shards
+
+    shard = shards.parse(given["shard"])
+    if given["since"] is not None:
+        raise UsageError(
+            "--shard does not go with --since, which has few files to check", remedy="leave one of them out"
+        )
+    return shards.check_shard(paths, config, shard, progress=bar, notes=notes)
 
 
 def _standard_input() -> bytes:

@@ -19,6 +19,7 @@ _COMMANDS = {
     "diff": "Compare the models of two revisions: layers, flow, new and fixed findings.",
     "flow": "Show the predicted flow of one model, per layer and per time step.",
     "init": "Write a first configuration and the pre-commit hook.",
+    "merge": "Make one report of those of all shards of a check.",
     "probe": "Show the flow of one model by a real backward pass, beside the predicted one.",
     "rule": "Show a rule's page, or list all rules.",
 }

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from gradlint.cli import completing, files, streams
+from gradlint.cli.formats import FORMATS
 from gradlint.config import Config, listed, load
 from gradlint.core.errors import UsageError
 from gradlint.engine.run import base_folder
@@ -54,6 +55,26 @@ def baseline(command: Command) -> Command:
     """`--baseline`."""
     text = "Known findings: only others count (default: the key `baseline`)."
     return click.option("--baseline", metavar="PATH", help=text, shell_complete=completing.paths)(command)
+
+
+def reports(command: Command) -> Command:
+    """What a report of findings is written as, where to, and how much of it."""
+    for decorator in (
+        click.option("-q", "--quiet", is_flag=True, help="Findings only."),
+        click.option("-v", "--verbose", is_flag=True, help="Say why rules did not fire, and how models were built."),
+        click.option("--show-skipped", is_flag=True, help="List everything that was left out, and why."),
+        output,
+        click.option(
+            "--report",
+            "reports",
+            multiple=True,
+            metavar="FORMAT=PATH",
+            help="Write a report to a file, too; repeatable.",
+        ),
+        click.option("--output-format", type=click.Choice(list(FORMATS)), default="full", help="What to print."),
+    ):
+        command = decorator(command)
+    return command
 
 
 def output(command: Command) -> Command:

@@ -84,6 +84,18 @@ class Suppressed:
     by: SilencedBy = SilencedBy.COMMENT
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A run on a part of the files: the `index`-th of `total`, counted from 1."""
+
+    index: int
+    total: int
+    gradlint: str = ""
+    """The version that made it."""
+    data: str = ""
+    """What `gradlint merge` of that version needs of it, compressed; for nobody else."""
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything a run found. Paths are as the user gave them (relative to the working directory where possible)."""
@@ -95,6 +107,8 @@ class Report:
     files: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = field(default=())
+    shard: Shard | None = None
+    """Which part of a run it is, where it is only a part."""
 
     @property
     def standing(self) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ import msgspec
 from gradlint.core.architecture import Architecture, ModuleLoss
 from gradlint.core.finding import Confidence, Figures, Finding, Severity, Verdict
 from gradlint.core.location import Site
-from gradlint.core.report import ModelSummary, Report, SilencedBy, Skipped
+from gradlint.core.report import ModelSummary, Report, Shard, SilencedBy, Skipped
 from gradlint.core.text import tamed
 
 SCHEMA: Literal["gradlint/1"] = "gradlint/1"
@@ -126,8 +126,17 @@ class SkippedDocument(Document, frozen=True):
     remedy: str
 
 
+class ShardDocument(Document, frozen=True):
+    """Which part of a run this is; `data` is for `gradlint merge` of the same version, and for nobody else."""
+
+    index: int
+    total: int
+    gradlint: str
+    data: str
+
+
 class ReportDocument(Document, frozen=True):
-    """A whole run."""
+    """A whole run, or the shard of one."""
 
     schema: Literal["gradlint/1"]
     summary: SummaryDocument
@@ -135,6 +144,8 @@ class ReportDocument(Document, frozen=True):
     findings: list[FindingDocument]
     suppressed: list[SuppressedDocument]
     skipped: list[SkippedDocument]
+    shard: ShardDocument | msgspec.UnsetType = msgspec.UNSET
+    """Only of a run with `--shard`."""
 
 
 def report_to_dict(report: Report) -> dict[str, Any]:
@@ -151,9 +162,14 @@ def report_to_dict(report: Report) -> dict[str, Any]:
             SuppressedDocument(item.by, item.reason, finding_document(item.finding)) for item in report.suppressed
         ],
         skipped=[skipped_document(item) for item in report.skipped],
+        shard=msgspec.UNSET if report.shard is None else _shard(report.shard),
     )
     plain: dict[str, Any] = tamed(msgspec.to_builtins(document))
     return plain
+
+
+def _shard(shard: Shard) -> ShardDocument:
+    return ShardDocument(shard.index, shard.total, shard.gradlint, shard.data)
 
 
 def finding_to_dict(finding: Finding) -> dict[str, Any]:

@@ -51,14 +51,7 @@ class Gathered:
         """All files together, with the overrides that were of no use."""
         used = {number for result in self.results for number in result.used}
         idle = Configured(self.config, self.selection).idle(used, self._is_known)
-        return Report(
-            findings=tuple(finding for result in self.results for finding in result.findings) + idle,
-            models=tuple(model for result in self.results for model in result.models),
-            skipped=self.missing + tuple(item for result in self.results for item in result.skipped),
-            suppressed=tuple(item for result in self.results for item in result.suppressed),
-            files=len(self.jobs),
-            seconds=seconds,
-        )
+        return joined(self.results, missing=self.missing, idle=idle, files=len(self.jobs), seconds=seconds)
 
     def matched(self, baseline: Baseline, never: Collection[str] = known.NEVER_KNOWN) -> tuple[Matched, Run]:
         """The run's findings held against a baseline; codes that are `never` known are new whatever it holds."""
@@ -77,19 +70,12 @@ class Gathered:
 
     def _run(self, baseline: Baseline) -> Run:
         folders = [Path(name).resolve() for name in self.given if Path(name).is_dir()]
-        findings = [(result.path, finding) for result in self.results for finding in result.findings]
-        findings += [(result.path, item.finding) for result in self.results for item in result.suppressed]
-        return Run(
-            files={baseline.shown(result.path): result.looked for result in self.results},
-            codes=self.selection.codes,
-            names=self.selection.names,
+        return run_of(
+            self.results,
+            self.selection,
+            baseline.shown,
             is_gone=lambda path: not os.path.exists(baseline.place(path)),  # noqa: PTH110 (a name may be too long for a Path)
             is_covered=lambda path: any(baseline.place(path).is_relative_to(folder) for folder in folders),
-            explained={
-                (baseline.shown(path), finding.model, code)
-                for path, finding in findings
-                for code in finding.consequences
-            },
         )
 
     def _is_known(self, means: Callable[[str], bool]) -> bool:
@@ -100,10 +86,49 @@ class Gathered:
         return all(path in whole for path in looked_at | {job.path for job in below} if means(path))
 
 
-def with_baseline(report: Report, gathered: Gathered, baseline: Baseline) -> Report:
+def joined(
+    results: Sequence[FileResult],
+    *,
+    missing: tuple[Skipped, ...] = (),
+    idle: tuple[Finding, ...] = (),
+    files: int,
+    seconds: float = 0.0,
+) -> Report:
+    """One report of all files; `idle` is what is said of overrides that were of no use."""
+    return Report(
+        findings=tuple(finding for result in results for finding in result.findings) + idle,
+        models=tuple(model for result in results for model in result.models),
+        skipped=missing + tuple(item for result in results for item in result.skipped),
+        suppressed=tuple(item for result in results for item in result.suppressed),
+        files=files,
+        seconds=seconds,
+    )
+
+
+def run_of(
+    results: Sequence[FileResult],
+    selection: Selection,
+    named: Callable[[str], str],
+    *,
+    is_gone: Callable[[str], bool],
+    is_covered: Callable[[str], bool],
+) -> Run:
+    """What can be said of a baseline's entries after a run; `named` gives a path as entries have it."""
+    findings = [(result.path, finding) for result in results for finding in result.findings]
+    findings += [(result.path, item.finding) for result in results for item in result.suppressed]
+    return Run(
+        files={named(result.path): result.looked for result in results},
+        codes=selection.codes,
+        names=selection.names,
+        is_gone=is_gone,
+        is_covered=is_covered,
+        explained={(named(path), finding.model, code) for path, finding in findings for code in finding.consequences},
+    )
+
+
+def with_baseline(report: Report, matched: Matched, run: Run, baseline: Baseline, selection: Selection) -> Report:
     """The report without what the baseline knows, and with what it should know no more."""
-    matched, run = gathered.matched(baseline)
-    stale = tuple(graded(finding, gathered.selection) for finding in known.stale(baseline, matched, run))
+    stale = tuple(graded(finding, selection) for finding in known.stale(baseline, matched, run))
     report = without_known(report, matched, SilencedBy.BASELINE)
     return replace(report, findings=report.findings + stale, notes=report.notes + known.moves(matched))
 

@@ -69,7 +69,7 @@ def check(
     gathered = gather(paths, config, progress=progress, stdin=stdin)
     report = gathered.report(time.monotonic() - began)
     if baseline is not None:
-        report = with_baseline(report, gathered, baseline)
+        report = with_baseline(report, *gathered.matched(baseline), baseline, gathered.selection)
     return Shown(gathered.jobs).report(report)
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from gradlint.core.finding import Finding
 from gradlint.core.location import Site
 from gradlint.core.report import ModelSummary, Report, Skipped
 from gradlint.engine.collect import Job
+from gradlint.engine.gating import FileResult
+
+Results = TypeVar("Results", Report, FileResult)
 
 
 class Shown:
@@ -60,8 +64,8 @@ class Shown:
         """A model with its path rewritten."""
         return replace(model, path=self.path(model.path))
 
-    def report(self, report: Report) -> Report:
-        """A report with every path rewritten."""
+    def report(self, report: Results) -> Results:
+        """A report, or what came of one file, with every path rewritten."""
         return replace(
             report,
             findings=tuple(self.finding(finding) for finding in report.findings),

@@ -18,7 +18,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,8 +81,13 @@ def read_baseline(path: Path) -> Baseline:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise UsageError(f"cannot read the baseline {path}: {reason}", remedy="name a file that can be read") from error
+    return replace(parse_baseline(text, path), path=path.resolve())
+
+
+def parse_baseline(text: str, path: Path) -> Baseline:
+    """A baseline out of its text; raises UsageError as `read_baseline` does."""
     found = _entries(_document(text, path), text, path)
-    return Baseline(path.resolve(), tuple(found), _lines(text, len(found)))
+    return Baseline(path, tuple(found), _lines(text, len(found)))
 
 
 def write_baseline(path: Path, entries: Iterable[Entry]) -> bool:

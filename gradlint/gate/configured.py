@@ -1,6 +1,6 @@
 """What the configuration makes of findings: severities, `per-file-ignores`, `[[tool.gradlint.overrides]]`."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -93,13 +93,16 @@ class Configured:
             used: numbers of the overrides that were.
             is_known: whether every file that is meant (by absolute path) was looked at as a whole, so that it shows.
         """
+        found = ((finding, means) for number, finding, means in self.complaints() if number not in used)
+        return tuple(finding for finding, means in found if is_known(means))
+
+    def complaints(self) -> Iterator[tuple[int, Finding, Callable[[str], bool]]]:
+        """For each override of a rule that ran its number, GL002 in case it is idle, and which files it means."""
         codes = self._selection.codes
-        return tuple(
-            graded(self._complaint(number, override.entry), self._selection)
-            for number, override in enumerate(self._overrides)
-            if UNUSED_IGNORE[0] in codes and override.code in codes and number not in used
-            if is_known(override.means_file)
-        )
+        for number, override in enumerate(self._overrides):
+            if UNUSED_IGNORE[0] in codes and override.code in codes:
+                complaint = graded(self._complaint(number, override.entry), self._selection)
+                yield number, complaint, override.means_file
 
     def _ignored_by(self, finding: Finding, paths: Iterable[str]) -> str:
         """The pattern of `per-file-ignores` that silences a finding, or an empty string."""

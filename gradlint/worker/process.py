@@ -39,6 +39,8 @@ _MARK = "_GRADLINT_WORKER"
 """In the environment of a worker and of whatever it starts, with a value of its own: how strays are found."""
 _NUMBER_BITS = 62
 """Of a request's number, which nobody can guess who has not been asked: a file cannot answer for the next ones."""
+_MOST_KEPT = 0.25
+"""Of the memory that a model may take, what those before it may have left behind; it has the whole on top of that."""
 _TICK = 0.1
 _FAMILY_EVERY = 5
 """The whole family is looked at every so many ticks, its leader at each."""
@@ -48,7 +50,7 @@ class Worker:
     """One warm process that serves many targets. Not for use by two threads at once."""
 
     def __init__(self, *, timeout: float, memory: int) -> None:
-        """`timeout` in seconds, `memory` in bytes beyond what the process takes when it is ready."""
+        """`timeout` in seconds, `memory` in bytes beyond what the process takes when it is asked."""
         self._timeout = timeout
         self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,7 +59,7 @@ class Worker:
         self._trace = b""
         self._stage = "start"
         self._mark = ""
-        self._baseline = 0
+        self._ready = self._baseline = 0
         self._requests = self._answers = self._prints = self._traces = -1
 
     def ask(self, request: Request) -> Result | Table:
@@ -88,9 +90,14 @@ class Worker:
                 self._abandon(crash.talked_nonsense(request.target, self._stage, "an answer to another question"))
 
     def tidy(self) -> None:
-        """End the process where processes that it has started are still about: the next request gets a new one."""
-        if self._process is not None and len(watch.family(self._process.pid)) > 1:
+        """End the process where it has left processes or much memory behind: the next request gets a new one."""
+        has_left = self._process is not None and len(watch.family(self._process.pid)) > 1
+        if has_left or self._kept() > self._memory * _MOST_KEPT:
             self._bury()
+
+    def _kept(self) -> int:
+        """Bytes that the models so far have left behind."""
+        return max(0, watch.resident(self._process.pid) - self._ready) if self._process is not None else 0
 
     def close(self) -> None:
         """End the process and everything that it has started. It has nothing of its own to finish."""
@@ -125,9 +132,8 @@ class Worker:
             os.set_blocking(descriptor, False)
         self._buffer = self._output = self._trace = b""
         self._stage = "start"
-        here = Target(path="", name="", line=1)
         try:
-            message = self._next(here, time.monotonic() + START_LIMIT)
+            message = self._next(Target(path="", name="", line=1), time.monotonic() + START_LIMIT)
         except AnalysisError as error:
             reason = f"the process that runs user code could not start: {error.message}"
             remedy = f"try it alone: {sys.executable} -P -m gradlint.worker"
@@ -135,11 +141,12 @@ class Worker:
         if not isinstance(message, Ready):
             self._bury()
             raise GradlintError("the process that runs user code did not say that it is ready")
-        self._baseline = watch.resident(self._process.pid)
+        self._ready = watch.resident(self._process.pid)
 
     def _send(self, request: Request) -> None:
         """Write a request; a worker that died since its last answer is replaced once."""
         for attempt in (1, 2):
+            self._baseline = self._ready + self._kept()
             view = memoryview(encode(request))
             try:
                 while view:

@@ -36,7 +36,7 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
         requests: descriptor to read requests from.
         answers: descriptor to write answers to.
         traces: descriptor for the stack of a crash, or of a stuck process when it is asked by SIGUSR1.
-        memory: bytes that the process may take on top of what it takes when torch has been imported.
+        memory: bytes that each request may take on top of what the process takes when it comes.
     """
     owner = os.getpid()
     _shield(requests, answers, traces)
@@ -51,13 +51,12 @@ def serve(requests: int, answers: int, traces: int, memory: int) -> None:
     gc.enable()
     sys.dont_write_bytecode = True  # a linter leaves no files beside the user's
     sys.path.append(os.getcwd())  # noqa: PTH109 (Path.cwd() would resolve links that the user's imports may need)
-    _limit_memory(memory)
     registry.load()  # before a stranger's code can clear the path that the packs are found on
     fingerprint = Fingerprint()
     channel = _Channel(requests, answers, owner)
     channel.send(Ready(str(torch.__version__)))
     while (request := channel.receive()) is not None:
-        with _steady(request.folder if isinstance(request, Analyse) else ""):
+        with _steady(request.folder if isinstance(request, Analyse) else ""), _limited(memory):
             answer = _answer(analysis, request, channel.stage)
         is_spoilt = fingerprint.has_changed()
         if is_spoilt:
@@ -157,12 +156,19 @@ def _tell_before_dying(traces: int) -> None:
     os.kill = telling("kill", os.kill)
 
 
-def _limit_memory(memory: int) -> None:
+@contextlib.contextmanager
+def _limited(memory: int) -> Iterator[None]:
     """Let allocations fail, with a Python error at the user's line, before the watchdog has to kill."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
     with contextlib.suppress(OSError, ValueError):
         with open("/proc/self/status") as status:  # noqa: PTH123 (read once; pathlib would only be longer)
             taken = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
-        resource.setrlimit(resource.RLIMIT_DATA, (taken + memory, taken + memory))
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + memory, before[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, ValueError):  # a file may have lowered the hard limit: a new process then
+            resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 _LIMITS = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_DATA, resource.RLIMIT_AS)
+_TORCH = Path(torch.__file__).parent
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _GLOBAL_HOOKS = (
     "_global_forward_hooks",
@@ -44,8 +46,19 @@ class Fingerprint:
         if any(sys.modules.get(name) is not module for name, module in self._modules.items()):
             return True
         return any(
-            vars(owner).get(name) is not member for owner, members in self._members for name, member in members.items()
+            not _is_same(vars(owner).get(name), member)
+            for owner, members in self._members
+            for name, member in members.items()
         )
+
+
+def _is_same(now: Any, then: Any) -> bool:
+    """Whether it is what it was; torch's own compiler, which large models make torch import, wraps `manual_seed`."""
+    if now is then:
+        return True
+    code = getattr(now, "__code__", None)
+    is_torchs_own = code is not None and Path(code.co_filename).is_relative_to(_TORCH)
+    return is_torchs_own and getattr(now, "__wrapped__", None) is then
 
 
 def _switches() -> list[Any]:

@@ -13,6 +13,8 @@ LOOKUPS = frozenset({"embedding", "embedding_bag"})
 NORMS = frozenset(
     {"batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize", "local_response_norm"}
 )
+SAMPLE_NORMS = frozenset({"layer_norm", "group_norm", "instance_norm", "rms_norm"})
+"""Those that look at one sample at a time."""
 RECURRENT = frozenset(
     {"rnn_tanh", "rnn_relu", "lstm", "gru", "rnn_tanh_cell", "rnn_relu_cell", "lstm_cell", "gru_cell"}
 )

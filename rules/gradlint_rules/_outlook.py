@@ -5,8 +5,9 @@ from typing import Final
 
 from gradlint.api import Claim, Edit, Outlook, Remedy, RuleContext, Severity
 from gradlint_rules._collapse import separation
-from gradlint_rules._diagnosis import diagnose
+from gradlint_rules._diagnosis import diagnose, unskipped
 from gradlint_rules._figures import chain_figures
+from gradlint_rules._operators import SAMPLE_NORMS
 from gradlint_rules._paths import Skeleton, by_constants, skeleton, through_layout
 from gradlint_rules._remedies import has_norm, init_edit, norm_edit, skip_edit
 from gradlint_rules._time import is_gated
@@ -18,6 +19,7 @@ from gradlint_rules.thresholds import (
     EFFORT_STOPS_ADAM,
     EFFORT_STOPS_SGD,
     GATE_CLOSED,
+    UNSKIPPED,
 )
 
 STOPS: Final = {"sgd": EFFORT_STOPS_SGD, "adam": EFFORT_STOPS_ADAM}
@@ -57,10 +59,7 @@ def optimisers(ctx: RuleContext) -> tuple[str, ...]:
 def counted_outlook(ctx: RuleContext) -> Outlook | None:
     """The outlook as far as a verdict may rest on it; None where it, or part of the model, is not known.
 
-    Where weights are normalised, scrambling does not count: steps that are too large make such weights grow, so that
-    later ones move them less, and they find their own rate (Arora, Li, Lyu 2019). Residual networks with batch norm
-    scramble more than any, and train. Over time it does not count either (nor did it foretell outcomes there), and what
-    gates forget neither, since training opens them.
+    What gates forget does not count, since training opens them; when scrambling does, `_counts_scrambling` says.
     """
     if ctx.flow.unknown or _is_scaled_first(skeleton(ctx.graph)) or ctx.outlook is None:
         return None
@@ -70,9 +69,25 @@ def counted_outlook(ctx: RuleContext) -> Outlook | None:
 def as_counted(ctx: RuleContext, outlook: Outlook) -> Outlook:
     """The same of an outlook after an edit that adds no norm."""
     bones = skeleton(ctx.graph)
-    scrambling = 0.0 if ctx.flow.times or has_norm(bones, bones.order) else outlook.scrambling
+    scrambling = outlook.scrambling if _counts_scrambling(ctx, bones) else 0.0
     is_open = all(is_gated(ctx, time) and -time.gain < GATE_CLOSED for time in ctx.flow.times)
     return replace(outlook, scrambling=scrambling, forgetting=0.0 if is_open else outlook.forgetting)
+
+
+def _counts_scrambling(ctx: RuleContext, bones: Skeleton) -> bool:
+    """Whether what scrambles a model also keeps it from training.
+
+    Over time it did not foretell outcomes. Normalised weights find their own rate, since steps that are too large make
+    them grow, so that later ones move them less (Arora, Li, Lyu 2019): residual networks with batch norm scramble more
+    than any, and train, for the skips keep what is smooth. Deep networks without skips that normalise each sample by
+    itself do not.
+    """
+    if ctx.flow.times:
+        return False
+    graph = bones.graph
+    others = (name for name in bones.order if graph.nodes[name].op not in SAMPLE_NORMS)
+    is_normalised = has_norm(bones, bones.order)
+    return not is_normalised or (unskipped(bones) >= UNSKIPPED and not has_norm(bones, others))
 
 
 def effort_claim(found: Outlook, optimiser: str) -> Claim:

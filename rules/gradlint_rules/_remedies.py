@@ -63,9 +63,9 @@ def activation_edit(nodes: Sequence[str], name: str, instead: str) -> Edit:
 
 
 def init_edit(ctx: RuleContext, figures: ChainFigures, detail: str) -> Edit:
-    """Draw the chain's weights anew."""
+    """Draw the chain's weights anew, the last layer's too: who follows the advice does so in a loop over all."""
     text = {"kaiming": "nn.init.kaiming_normal_", "xavier": "nn.init.xavier_normal_", "lecun": "LeCun-normal weights"}
-    names = tuple(dict.fromkeys(layer.parameter for layer in figures.layers[:-1] or figures.layers))
+    names = tuple(dict.fromkeys(layer.parameter for layer in figures.layers))
     return Edit(EditKind.INIT_GAIN, f"{text.get(detail, detail)} for the weights", parameters=names, detail=detail)
 
 

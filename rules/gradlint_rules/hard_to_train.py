@@ -27,9 +27,9 @@ class HardToTrain(Rule):
     generalization in deep neural networks"; Balduzzi et al. 2017, "The shattered gradients problem".
 
     ## Known limits
-    Judged at initialisation, with independent random inputs; needs two samples or more. Scrambling does not count
-    where weights are normalised, since they then find their own rate: a deep plain network with normalisation and
-    without skips can be harder than is said here. Nothing is said where an operator on the way is not known.
+    Judged at initialisation, with independent random inputs; needs two samples or more. Where weights are normalised,
+    scrambling counts only in deep models without skips that normalise each sample by itself: with batch norm they can
+    be harder than is said here. Nothing is said where an operator on the way is not known.
 
     ## Use instead
     What the help line says, with its predicted effect; in general: Kaiming or Xavier weights, normalisation, skips.

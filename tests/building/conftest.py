@@ -9,6 +9,7 @@ import pytest
 from gradlint.building import BuiltModel, build, load_module
 from gradlint.core.target import Target
 from gradlint.discovery import find_targets, scan_file
+from gradlint.worker.analysis import Examined, examine
 
 HEAD = "import torch\nimport torch.nn as nn\nimport torch.nn.functional as F\n"
 
@@ -45,5 +46,17 @@ def built(target_of: Callable[[str], Target]) -> Callable[..., BuiltModel]:
     def run(text: str, *, large: int = 30_000_000) -> BuiltModel:
         target = target_of(text)
         return build(target, load_module(target.path), large=large)
+
+    return run
+
+
+@pytest.fixture
+def examined_file(write: Callable[..., str]) -> Callable[[str], Examined]:
+    """The last model of a file, through the whole pipeline but the rules."""
+
+    def run(text: str) -> Examined:
+        path = write(text)
+        source = Path(path).read_text()
+        return examine(find_targets(scan_file(path, source))[-1], source, on_stage=lambda name: None)
 
     return run

@@ -278,11 +278,13 @@ def test_a_keyboard_interrupt_in_a_forward_goes_through(built: Built) -> None:
         feed(found)
 
 
-def test_a_harvested_input_that_does_not_fit_is_replaced() -> None:
+def test_a_harvested_input_that_does_not_fit_is_changed_as_little_as_need_be() -> None:
     built = configured(nn.Linear(3, 3), InputSpec((5, 4)))
     assert built.target is not None
     wrong = replace(built, target=replace(built.target, inputs_from="as in model.py:9"))
-    assert feed(wrong).described == "(8, 3) float32"
+    fed = feed(wrong)
+    assert fed.described == "(5, 3) float32"
+    assert fed.source == "as in model.py:9, changed until the forward ran"
 
 
 def test_a_harvested_input_that_was_mended_is_said_to_be() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,15 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_version(run: Run, tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout == f"gradlint, version {gradlint.__version__}\n"
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gradlint", "--version"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"gradlint, version {gradlint.__version__}\n"
+    asked = subprocess.run([sys.executable, "-m", "gradlint", "check", "absent.py"], cwd=tmp_path, check=False)
+    assert asked.returncode == 2
 
 
 def test_a_rules_page_by_code_and_by_name(run: Run, tmp_path: Path) -> None:

@@ -180,10 +180,27 @@ def test_the_page_tells_of_every_input_and_output() -> None:
     page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
     names = re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)
     assert names == [*ACTION["inputs"], *ACTION["outputs"]]
-    workflow, include = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    workflow, include, _ = (yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     (used,) = [step for step in workflow["jobs"]["gradlint"]["steps"] if "OWNER" in step.get("uses", "")]
     assert used["with"].keys() <= ACTION["inputs"].keys()
     assert include["gradlint"]["variables"].keys() <= JOB["variables"].keys()
+
+
+def test_the_shards_of_the_page(runner: Runner) -> None:
+    """The job of every shard, and the commands that make one report of two."""
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8").partition("## Many files: shards")[2]
+    job = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0])["jobs"]["gradlint"]
+    healthy = (ROOT / "fixtures" / "healthy" / "relu_cnn.py").read_text(encoding="utf-8")
+    for name, text in {"net": SICK, "other": healthy}.items():
+        (runner.workspace / f"{name}.py").write_text(text)
+    step = job["steps"][-1]["run"]
+    numbers = job["strategy"]["matrix"]["shard"]
+    codes = [runner.run(step.replace("${{ matrix.shard }}", str(number))).returncode for number in numbers]
+    assert sorted(codes) == [0, 0, 0, 1]
+    commands = re.findall(r"^\$ (.*)$", page, re.MULTILINE)
+    assert [runner.run(command).returncode for command in commands] == [0, 0, 1]
+    (found,) = json.loads((runner.workspace / "gradlint.sarif").read_text())["runs"][0]["results"]
+    assert found["ruleId"] == "GL101"
 
 
 def gitlab(runner: Runner, **given: str) -> "subprocess.CompletedProcess[str]":

@@ -82,6 +82,33 @@ def test_one_process_serves_many_files_and_a_death_costs_one_model_only(worker: 
     assert pid_of(worker) != pid
 
 
+HOARD = "nn.Linear.kept = getattr(nn.Linear, 'kept', ()) + (b'x' * ({mebibytes} * 2**20),)"
+
+
+def test_each_model_has_the_whole_of_its_memory_whatever_those_before_it_left_behind(tmp_path: Path) -> None:
+    """Else it would depend on the number of workers which model is said to be too large."""
+    worker = Worker(timeout=20, memory=2**29)
+    try:
+        pids = []
+        for _ in range(4):
+            assert ask(worker, tmp_path, HOARD.format(mebibytes=200)).result.summary is not None
+            pids.append(pid_of(worker))
+        assert len(set(pids)) == 1
+        assert watch.resident(pids[0]) > 4 * 200 * 2**20
+        (skipped,) = ask(worker, tmp_path, HOARD.format(mebibytes=600)).result.skipped
+        assert "needs more than" in skipped.reason
+        worker.tidy()
+        assert is_gone(pids[0])
+        assert ask(worker, tmp_path).result.summary is not None
+        worker.tidy()
+        pid = pid_of(worker)
+        assert is_alive(pid)
+        assert ask(worker, tmp_path).result.summary is not None
+        assert pid_of(worker) == pid
+    finally:
+        worker.close()
+
+
 def test_children_are_gone_when_the_worker_is(worker: Worker, tmp_path: Path) -> None:
     noted = tmp_path / "child"
     body = f"""
@@ -186,6 +213,18 @@ def test_a_process_that_was_tampered_with_is_not_used_again(worker: Worker, tmp_
     pid = pid_of(worker)
     assert pid != spoilt
     assert ask(worker, tmp_path, "import torch; torch.set_default_dtype(torch.float64)").result.summary is not None
+    assert ask(worker, tmp_path, name="next.py").result.summary is not None
+    assert pid_of(worker) == pid
+
+
+def test_the_wrapper_that_torchs_compiler_puts_around_a_function_is_no_tampering(
+    worker: Worker, tmp_path: Path
+) -> None:
+    """Large models make torch import it: each would cost the start of another process."""
+    assert (
+        ask(worker, tmp_path, "import torch._dynamo; assert torch.manual_seed.__wrapped__").result.summary is not None
+    )
+    pid = pid_of(worker)
     assert ask(worker, tmp_path, name="next.py").result.summary is not None
     assert pid_of(worker) == pid
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gradlint.building.feeding.documented import documented
+from gradlint.building.feeding.fitting import fitted
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
@@ -22,6 +24,7 @@ _STATE_MAKERS = ("init_hidden", "initHidden", "init_state", "initial_state", "ge
 _LENGTHS = ("len", "length")
 _STATES = ("hidden", "state", "hx", "h0", "h_0", "h", "c0", "memory_state", "hidden_state", "prev_state", "cache")
 _IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indices", "text", "caption", "words")
+_COORDINATES = ("_ids", "_coords", "_positions", "_pos")
 _IMAGES = ("img", "imgs", "image", "images", "picture", "pixel_values", "photo", "pixels")
 _FILMS = ("video", "videos", "clip", "film")
 _SIGNALS = ("audio", "waveform", "wav", "signal", "series", "time_series")
@@ -92,7 +95,9 @@ def for_argument(
         if position == 0 and isinstance(leaf, nn.Conv2d) and leaf.in_channels > _MOST_IMAGE_CHANNELS:
             options += [InputSpec((hints.batch, 3, size, size)) for size in (64, 224)]  # pixels folded into channels
     options += list(_of_parameters(model, hints))
-    unique = list(dict.fromkeys(options))
+    unique = fitted(
+        argument.name.lower(), documented(type(model), argument), list(dict.fromkeys(options)), model, hints
+    )
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
@@ -128,6 +133,8 @@ def _of_consumer(model: nn.Module, path: str, hints: Hints) -> list[InputSpec]:
 def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
     if any(part in name for part in _MASKS):
         yield literal(None)
+        yield InputSpec((hints.batch, hints.time), "int64", low=1, high=2)
+        yield InputSpec((hints.batch, hints.time), "bool")
     if name in _STATES or name.startswith(("hidden", "init_h")):
         yield from _states(model, hints)
     if name in _STEPS:
@@ -139,6 +146,10 @@ def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
     if name in _CLASSES:
         classes = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
         yield InputSpec((hints.batch,), "int64", high=min(classes, default=2))
+    if name.endswith(_COORDINATES) and name not in _IDS:
+        yield InputSpec((hints.batch, hints.time), "int64", high=hints.tokens)
+        yield InputSpec((hints.time, 3), "int64", high=hints.time)
+        yield InputSpec((hints.time,), "int64", high=hints.tokens)
     if name in _IDS and any(isinstance(m, nn.Embedding) for m in model.modules()):
         yield InputSpec((hints.batch, hints.time), "int64", high=hints.tokens)
 

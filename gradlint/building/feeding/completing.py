@@ -1,46 +1,42 @@
 """Arguments of a forward that have None for a default, and that it cannot do without."""
 
-import linecache
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from torch import nn
 
-from gradlint.building.failure import is_foreign, text_of
+from gradlint.building.failure import text_of
 from gradlint.building.feeding.arguments import Proposal, for_argument
 from gradlint.building.feeding.forward_source import Argument, optional_arguments
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import entry_leaves
+from gradlint.building.feeding.missed import missed
+from gradlint.core.target import InputSpec
 
-_NOTHING = re.compile(r"NoneType|must be Tensor, not|\bNone\b|must be (?:set|given|provided|specified|passed)|requires")
+_NOTHING = re.compile(
+    r"NoneType|must be Tensor, not|\bNone\b|must be (?:set|given|provided|specified|passed)|requires|required|missing"
+)
+_OPTIONAL = re.compile(r"Optional|None")
 _MOST = 3
 
 
 def completed(proposal: Proposal, error: BaseException, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
-    """The proposal with those arguments that the failure is about, by name or by the line that raised it."""
+    """The proposal with those arguments that the failure is about: by name, by the line that raised it, or because
+    their annotation says that they are no option (`ids: Tensor = None`)."""
     text = text_of(error)
     if not _NOTHING.search(text):
         return
     given = {spec.name for spec in proposal}
     missing = [argument for argument in optional_arguments(model) if argument.name not in given]
-    words = set(re.findall(r"\w+", f"{text} {_line_of(error)}"))
+    words = set(re.findall(r"\w+", text)) | set(missed(error))
     named = [argument for argument in missing if argument.name in words]
     drawn = [argument for argument in missing if _is_tensor(argument)]
-    for chosen in (named, drawn[:1], drawn):
+    required = [argument for argument in drawn if _is_required(argument)]
+    sets = (named, [a for a in missing if a in named or a in required], drawn[:1], drawn)
+    for chosen in dict.fromkeys(tuple(chosen) for chosen in sets):
         if chosen:
-            yield from _added(proposal, chosen, model, hints)
-
-
-def _line_of(error: BaseException) -> str:
-    """The line of the model's own forward that did not get what it needs."""
-    tb = error.__traceback__
-    while tb is not None:
-        code = tb.tb_frame.f_code
-        if code.co_name == "forward" and not is_foreign(code.co_filename):
-            return linecache.getline(code.co_filename, tb.tb_lineno)
-        tb = tb.tb_next
-    return ""
+            yield from _added(proposal, list(chosen), model, hints)
 
 
 def _is_tensor(argument: Argument) -> bool:
@@ -48,9 +44,21 @@ def _is_tensor(argument: Argument) -> bool:
     return not annotation or "Tensor" in annotation
 
 
+def _is_required(argument: Argument) -> bool:
+    """Whether its annotation leaves no None; masks are left out all the same."""
+    annotation = argument.annotation
+    return bool(annotation) and not _OPTIONAL.search(annotation) and "mask" not in argument.name
+
+
 def _added(proposal: Proposal, chosen: list[Argument], model: nn.Module, hints: Hints) -> Iterator[Proposal]:
     leaves = entry_leaves(model)
-    lists = [for_argument(model, argument, 1, leaves, hints)[:_MOST] for argument in chosen]
-    for choice in range(_MOST):
+    lists = [_options(model, argument, leaves, hints) for argument in chosen]
+    for choice in range(max(len(options) for options in lists)):
         specs = [options[min(choice, len(options) - 1)] for options in lists]
         yield (*proposal, *(replace(spec, name=argument.name) for spec, argument in zip(specs, chosen, strict=True)))
+
+
+def _options(model: nn.Module, argument: Argument, leaves: list[nn.Module], hints: Hints) -> list[InputSpec]:
+    """A few alternatives, None not among them: with None it failed."""
+    options = for_argument(model, argument, 1, leaves, hints)
+    return [spec for spec in options if spec.dtype != "literal" or spec.value is not None][:_MOST]

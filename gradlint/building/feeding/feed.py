@@ -1,5 +1,7 @@
 """Find inputs that a model's forward runs on."""
 
+import heapq
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -27,11 +29,11 @@ _MOST_TRIALS = 60
 _LONGEST_SEARCH = 10.0
 """CPU seconds of this thread after which no further inputs are tried: a loaded machine tries as many as an idle one,
 a machine with many cores as many as one with few."""
-_MOST_ELEMENTS = 10_000_000
+_MOST_ELEMENTS = 16_000_000
 """Inputs larger than this are not guessed."""
 _SMALLEST_MAP = 4
-_DEEPEST = 4
-"""Mends of mends: a model of five arguments needs some."""
+_LONGEST_STALL = 24
+"""Variations of one proposal, none of which came farther than those before, after which the next proposal is tried."""
 _SMALL_IMAGE = 32
 _LARGEST_IMAGE = 256
 _NO_FORWARD = "give it a forward that its other methods call, or check its parts"
@@ -116,20 +118,27 @@ class _Search:
         said = source if source.startswith("derived") else f"{source}, changed until the forward ran"
         return self._fed(self._enlarged(*mend, source), said)
 
-    def _mended(self, proposal: Proposal, trial: Trial, depth: int = _DEEPEST) -> tuple[Proposal, Trial] | None:
-        """The first variation that runs; one that fails in another way than before is varied in turn."""
-        for mend in mended(proposal, trial, self.built.model, self.hints):
-            if self.exhausted:
-                break
+    def _mended(self, proposal: Proposal, trial: Trial) -> tuple[Proposal, Trial] | None:
+        """The first variation that runs. What came farthest is varied first, and what failed in a new way is varied in
+        turn; given up where nothing has come farther for long."""
+        order = itertools.count()
+        best, stalled = trial.progress, 0
+        queue = [_entry(trial, next(order), mended(proposal, trial, self.built.model, self.hints))]
+        while queue and stalled < _LONGEST_STALL and not self.exhausted:
+            *_, parent, mends = queue[0]
+            mend = next(mends, None)
+            if mend is None:
+                heapq.heappop(queue)
+                continue
             again = self._try(mend)
             if again is None:
                 continue
             if again.ok:
                 return mend, again
-            if depth and _is_news(again, trial):
-                found = self._mended(mend, again, depth - 1)
-                if found is not None:
-                    return found
+            stalled = 0 if again.progress > best else stalled + 1
+            best = max(best, again.progress)
+            if _is_news(again, parent):
+                heapq.heappush(queue, _entry(again, next(order), mended(mend, again, self.built.model, self.hints)))
         return None
 
     def _missing(self, error: MissingPackageError) -> AnalysisError:
@@ -183,6 +192,15 @@ class _Search:
         args, kwargs = make(proposal, self.built, self.hints)
         values = held(proposal, args, kwargs) if self.built.fake_mode is None else ()
         return Fed(args, kwargs, described(args, kwargs), held=values, source=source)
+
+
+_Entry = tuple[tuple[int, int], int, Trial, Iterator[Proposal]]
+"""A failed trial with its variations, in the order in which they are tried."""
+
+
+def _entry(trial: Trial, order: int, mends: Iterator[Proposal]) -> _Entry:
+    calls, line = trial.progress
+    return (-calls, -line), order, trial, mends
 
 
 def _is_news(trial: Trial, before: Trial) -> bool:

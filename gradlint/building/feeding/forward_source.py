@@ -1,9 +1,12 @@
 """Read a forward's own source: which argument goes into which layer, and which is walked along time."""
 
 import ast
+import functools
 import inspect
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import nn
 
@@ -34,7 +37,7 @@ def required_arguments(model: nn.Module) -> list[Argument]:
         required = named[:1]
         if not required:
             return [Argument("x")] if variable else []
-    function = _function_tree(type(model), "forward")
+    function = function_tree(type(model), "forward")
     return [_argument(model, p, function) for p in required]
 
 
@@ -44,7 +47,7 @@ def optional_arguments(model: nn.Module) -> list[Argument]:
         parameters = list(inspect.signature(model.forward).parameters.values())
     except (TypeError, ValueError):
         return []
-    function = _function_tree(type(model), "forward")
+    function = function_tree(type(model), "forward")
     return [replace(_argument(model, p, function), keyword_only=True) for p in parameters if p.default is None]
 
 
@@ -59,18 +62,24 @@ def _argument(model: nn.Module, parameter: inspect.Parameter, function: ast.Func
 
 def forward_text(owner: type) -> str:
     """Source of a class's forward, empty where there is none."""
+    return _source(getattr(owner, "forward", None))
+
+
+@functools.lru_cache(maxsize=256)
+def _source(function: Callable[..., Any] | None) -> str:
     try:
-        return inspect.getsource(owner.forward)  # type: ignore[attr-defined]
+        return inspect.getsource(function) if function is not None else ""
     except (OSError, TypeError, AttributeError):
         return ""
 
 
 def forward_tree(model: nn.Module) -> ast.FunctionDef | None:
     """Syntax tree of a model's forward; None where there is no source."""
-    return _function_tree(type(model), "forward")
+    return function_tree(type(model), "forward")
 
 
-def _function_tree(owner: type, name: str) -> ast.FunctionDef | None:
+def function_tree(owner: type, name: str) -> ast.FunctionDef | None:
+    """Syntax tree of a method; None where there is no source."""
     try:
         source = textwrap.dedent(inspect.getsource(getattr(owner, name)))
         tree = ast.parse(source)
@@ -93,7 +102,7 @@ def consumers_in(owner: type, function: ast.FunctionDef, name: str, depth: int =
         path = _self_path(node.func)
         if not path:
             continue
-        inner = _function_tree(owner, path) if depth and "." not in path else None
+        inner = function_tree(owner, path) if depth and "." not in path else None
         if inner is None:
             found.append(path)
         else:

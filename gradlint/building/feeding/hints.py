@@ -1,7 +1,7 @@
 """What a model says about the size of its inputs: attributes and configuration, torch's own conventions."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -45,7 +45,11 @@ _SIZE_NAMES = [
     "image_resolution",
     "spatial_size",
 ]
+_SHAPE_NAMES = (*_SIZE_NAMES, "in_size", "input_shape", "in_shape", "im_size", "image_shape", "sample_size")
+"""Names of sizes that count only where another size has failed: a convolutional network takes smaller images too."""
+_CONFIGURATIONS = ("config", "cfg", "hparams", "args")
 _FEATURE_NAMES = ("input_size", "input_dim", "in_dim", "in_features", "n_features", "num_features", "n_inputs")
+_MOST_CHANNELS = 4
 _TURNING = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "rearrange", ".t()", ".T", ".mT")
 _SEQUENCE_CLASSES = ("Attention", "Transformer", "LSTM", "GRU", "RNN", "Mamba", "Mixer", "Recurrent", "Seq2Seq")
 
@@ -67,6 +71,10 @@ class Hints:
     device: torch.device
     tokens: int
     """Ids below this are valid in every embedding."""
+    image_shapes: tuple[tuple[int, ...], ...] = ()
+    """Heights and widths (of films frames, heights and widths) by the names of sizes: what to try where others fail."""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    """What the model was built with, by name, as far as that is literal."""
     features: int = 0
     """Width of the input that the model was built with, by an argument's name; 0 where none says it."""
 
@@ -95,6 +103,8 @@ def hints_of(built: BuiltModel) -> Hints:
         dtype=first.dtype if first is not None else torch.get_default_dtype(),
         device=first.device if first is not None else torch.device("cpu"),
         tokens=min(embeddings, default=2),
+        image_shapes=tuple(dict.fromkeys(shape for shape in _shapes(built.model, told) if min(shape) >= 8)),
+        arguments=told,
         features=next((told[n] for n in _FEATURE_NAMES if type(told.get(n)) is int), 0),
     )
 
@@ -106,9 +116,27 @@ def _arguments(built: BuiltModel) -> dict[str, Any]:
     return {**defaults, **(given or {})}
 
 
+def told_number(model: nn.Module, hints: Hints, name: str) -> int | None:
+    """A number that the model, its arguments or its configuration gives by this name, or by the end of a longer one."""
+    for holder in (vars(model), hints.arguments, *(_entries(getattr(model, c, None)) for c in _CONFIGURATIONS)):
+        value = holder.get(name)
+        if type(value) is int and value > 0:
+            return value
+        longer = {v for n, v in holder.items() if "_" in name and n.endswith(f"_{name}") and type(v) is int and v > 0}
+        if len(longer) == 1:
+            return longer.pop()
+    return None
+
+
+def _entries(configuration: Any) -> Mapping[str, Any]:
+    if isinstance(configuration, Mapping):
+        return configuration
+    return vars(configuration) if hasattr(configuration, "__dict__") else {}
+
+
 def _attribute(model: nn.Module, name: str, told: dict[str, Any]) -> Iterator[Any]:
     """Values of an attribute on the model, its arguments, its configuration object and its modules, outermost first."""
-    for holder in (model, told, *(getattr(model, c, None) for c in ("config", "cfg", "hparams", "args"))):
+    for holder in (model, told, *(getattr(model, c, None) for c in _CONFIGURATIONS)):
         value = holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
         if value is not None:
             yield value
@@ -122,6 +150,15 @@ def _squares(value: Any) -> Iterator[int]:
         yield value
     elif isinstance(value, tuple | list) and value and all(isinstance(side, int) for side in value):
         yield value[-1]
+
+
+def _shapes(model: nn.Module, told: dict[str, Any]) -> Iterator[tuple[int, ...]]:
+    """Every told size as (height, width), or (frames, height, width)."""
+    for name in _SHAPE_NAMES:
+        for value in _attribute(model, name, told):
+            sides = [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+            if isinstance(sides, tuple | list) and sides and all(type(side) is int for side in sides):
+                yield tuple(sides)[-3:] if min(sides) > _MOST_CHANNELS else tuple(sides)[-2:]
 
 
 def _is_time_first(model: nn.Module) -> bool:

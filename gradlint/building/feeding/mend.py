@@ -14,7 +14,9 @@ from gradlint.building.feeding.completing import completed
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
 from gradlint.building.feeding.mend_shapes import mended_shapes, product_widths
+from gradlint.building.feeding.sizes import resized
 from gradlint.building.feeding.trial import Trial
+from gradlint.building.feeding.varying import varied
 
 _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)")
 _IN_PLACE = re.compile(r"output with shape \[([\d, ]+)\] doesn't match the broadcast shape \[([\d, ]+)\]")
@@ -30,7 +32,9 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     if not proposal or proposal[0].dtype == "literal":
         return
     shape = proposal[0].shape
+    yield from mended_shapes(proposal, text)
     if (widths := product_widths(text)) is not None:
+        yield from resized(proposal, text, hints)
         yield from _sized(proposal, *widths)
     if match := _SPLIT.search(text):
         width = sum(int(part) for part in match[2].split(","))
@@ -42,7 +46,9 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
             yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
     if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
         yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
-    yield from mended_shapes(proposal, text)
+    yield from resized(proposal, text, hints)
+    if trial.error is not None and len(proposal) > 1:
+        yield from varied(proposal, trial.error, text, model, hints)
 
 
 def _clash(text: str) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""What the failure of a forward says of the shapes of its arguments: channels, width, number of dimensions, size."""
+"""What the failure of a forward says of the shapes of its arguments: channels, width, number of dimensions."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import replace
 from gradlint.building.feeding.arguments import Proposal
 from gradlint.core.target import InputSpec
 
-_CHANNELS = re.compile(r"expected input\[[\d, ]+\] to have (\d+) channels, but got (\d+) channels")
+_CHANNELS = re.compile(r"expected input\[([\d, ]+)\] to have (\d+) channels, but got (\d+) channels")
 _NORMED = re.compile(r"normalized_shape=\[(\d+)\].*got input of size\s*\[([\d, ]+)\]")
 _PRODUCT = re.compile(
     r"mat1 and mat2 shapes cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)"
@@ -16,14 +16,9 @@ _PRODUCT = re.compile(
 _TOO_FEW = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
-_TOO_SMALL = re.compile(
-    r"Output size is too small|Kernel size can't be greater than actual input size|output size .*too small"
-    r"|should be less than the corresponding input dimension|must be (?:greater|larger|at least)"
-)
-_CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)|not divisible by (\d+)|multiple of (\d+)")
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
-_LARGEST = {1: 65536, 2: 256, 3: 64}
 _FRAMES = 8
+_SIDE = 32
 
 
 def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -37,7 +32,6 @@ def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
     yield from _lengths(proposal, text)
     yield from _widths(proposal, text)
     yield from _dimensions(proposal, text)
-    yield from _sizes(proposal, text)
     if _WANTS_IDS.search(text):
         for at, spec in enumerate(proposal):
             if spec.dtype == "float32" and spec.shape:
@@ -62,9 +56,12 @@ def _channels(proposal: Proposal, text: str) -> Iterator[Proposal]:
     match = _CHANNELS.search(text)
     if match is None:
         return
-    needed, got = int(match[1]), int(match[2])
+    needed, got = int(match[2]), int(match[3])
+    seen = tuple(int(side) for side in match[1].split(","))
     for at, spec in _tensors(proposal):
         shape = spec.shape
+        if seen == (1, *shape):  # taken for a single map without a batch
+            yield _with(proposal, at, replace(spec, shape=(shape[0], needed, *(_SIDE,) * (len(shape) - 1))))
         if len(shape) < 3:
             continue
         if shape[1] == got:
@@ -144,23 +141,3 @@ def _as_dimensions(shape: tuple[int, ...], count: int) -> Iterator[tuple[int, ..
         yield (batch, rest[0], 32, 32)
     elif n >= 3 and count == 2:
         yield (batch, rest[-1])
-
-
-def _sizes(proposal: Proposal, text: str) -> Iterator[Proposal]:
-    """A map that is too small, or of a size that something does not divide."""
-    if not proposal or len(proposal[0].shape) < 3 or proposal[0].dtype == "int64":
-        return
-    first = proposal[0]
-    dims = len(first.shape) - 2
-    side = first.shape[-1]
-    wanted = []
-    match = _CHUNKS.search(text)
-    if match is not None:
-        unit = int(next(part for part in match.groups()[1:] if part is not None))
-        wanted = [unit * 16, unit * 8, unit * max(1, -(-side // unit))] if 1 < unit <= _LARGEST[dims] else []
-    if _TOO_SMALL.search(text):
-        wanted += [2 * side, 4 * side, 8 * side]
-    for size in dict.fromkeys(wanted):
-        if size != side and size <= _LARGEST[dims]:
-            larger = (*first.shape[:2], *(size,) * dims)
-            yield tuple(replace(s, shape=larger) if s.shape == first.shape else s for s in proposal)  # pairs, too

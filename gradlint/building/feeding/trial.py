@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradlint.building.built import BuiltModel
+from gradlint.building.failure import is_foreign
 from gradlint.building.shape_rules import ShapeRules
 from gradlint.building.snapshot import undisturbed
 from gradlint.building.surroundings import uncompiled
@@ -28,11 +29,20 @@ class Trial:
     raised_shape: tuple[int, ...] = ()
     smallest_map: int | None = None
     """Smallest side of the feature maps that convolutions gave (layers that span or see a single point left out)."""
+    calls: int = 0
+    """Modules that were entered, and left: how far it came."""
+    line: int = 0
+    """Line of the outermost forward at which it failed."""
     stack: list[tuple[nn.Module, tuple[int, ...]]] = field(default_factory=list)
 
     def note_map(self, side: int) -> None:
         """Note the smaller side of a feature map."""
         self.smallest_map = side if self.smallest_map is None else min(self.smallest_map, side)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How far the forward came, to be compared with that of others."""
+        return self.calls, self.line
 
     @property
     def ok(self) -> bool:
@@ -46,7 +56,7 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     Whatever the user's code raises is kept in the trial, KeyboardInterrupt apart.
     """
     trial = Trial()
-    before = register_module_forward_pre_hook(lambda module, inputs: trial.stack.append((module, _shape(inputs))))
+    before = register_module_forward_pre_hook(lambda module, inputs: _enter(trial, module, inputs))
     after = register_module_forward_hook(lambda module, inputs, output: _leave(trial, module, inputs, output))
     mode = built.fake_mode if built.fake_mode is not None else nullcontext()
     rules = ShapeRules() if built.fake_mode is not None else nullcontext()
@@ -57,6 +67,7 @@ def attempt(built: BuiltModel, args: tuple[Any, ...], kwargs: Mapping[str, Any])
         raise
     except BaseException as error:  # noqa: BLE001 - user code may raise anything; the caller reports it
         trial.error = error
+        trial.line = _line(error)
         if trial.stack:
             trial.raised_in, trial.raised_shape = trial.stack[-1]
     finally:
@@ -84,7 +95,23 @@ def _shape(inputs: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(first.shape) if first is not None else ()
 
 
+def _line(error: BaseException) -> int:
+    tb = error.__traceback__
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if code.co_name == "forward" and not is_foreign(code.co_filename):
+            return tb.tb_lineno
+        tb = tb.tb_next
+    return 0
+
+
+def _enter(trial: Trial, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    trial.calls += 1
+    trial.stack.append((module, _shape(inputs)))
+
+
 def _leave(trial: Trial, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    trial.calls += 1
     if trial.stack:
         trial.stack.pop()
     if not isinstance(output, torch.Tensor) or output.dim() != 4:

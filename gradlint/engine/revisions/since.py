@@ -45,7 +45,7 @@ def check_since(
         after = Gathered(tuple(paths), both.after.jobs, missing, both.after.results, config, selection)
         report = after.report(time.monotonic() - began)
         if baseline is not None:
-            report = with_baseline(report, after, baseline)
+            report = with_baseline(report, *after.matched(baseline), baseline, selection)
         report = without_known(report, hold(both).matched, SilencedBy.REVISION)
     left_out = len(jobs) - len(kept)
     same = f"; {left_out} {'file is' if left_out == 1 else 'files are'} as before and left out" if left_out else ""
