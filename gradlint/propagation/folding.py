@@ -4,12 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Ids, NoRuleError
-from gradlint.propagation.parts import Parts
-from gradlint.propagation.signal import Signal
+from gradlint.propagation.call import Call, NoRuleError, converted, leaves
 from gradlint.propagation.weights import LAYOUT, TURNING, Weight
 
 if TYPE_CHECKING:
@@ -19,18 +17,13 @@ DRAWN_AT_MOST = 1 << 24
 """Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
 
 
-def is_abstract(value: Any) -> bool:
-    """Whether a value stands for a tensor."""
-    return isinstance(value, Signal | Parts | Weight | Ids)
-
-
 def fold(run: "Propagation", call: Call) -> Any:
     """The result of an operator that reads weights only; None where nothing is known of it."""
-    weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=is_abstract) if isinstance(v, Weight)]
+    weights = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Weight)]
     known = all(w.values is not None for w in weights)
     if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
         given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
-        args, kwargs = tree_map(lambda v: _copied_values(run, v), given, is_leaf=is_abstract)
+        args, kwargs = converted(given, lambda v: _copied_values(run, v))
         with torch.set_grad_enabled(call.op.grad_enabled):
             out = call.node.target(*args, **kwargs)  # type: ignore[operator]
         return tree_map(lambda v: _derived(v, weights, call) if isinstance(v, Tensor) else v, out)
@@ -44,6 +37,8 @@ def fold(run: "Propagation", call: Call) -> Any:
 
 def _copied_values(run: "Propagation", value: Any) -> Any:
     """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+    if isinstance(value, Tensor):
+        return value.clone()
     if not isinstance(value, Weight):
         return value
     if value.values is not None:
@@ -68,7 +63,7 @@ def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
 
 def _origin(call: Call, weights: list[Weight], shape: tuple[int, ...]) -> tuple[str, bool]:
     """What a weight computed from others is, as a text; and whether it is the transpose of that."""
-    rest = [v for v in tree_leaves((call.args, dict(call.kwargs)), is_leaf=is_abstract) if not isinstance(v, Weight)]
+    rest = [v for v in leaves((call.args, dict(call.kwargs))) if not isinstance(v, Weight)]
     if any(isinstance(v, Tensor) for v in rest) or not all(w.origin for w in weights):
         return "", False
     first = weights[0]

@@ -55,7 +55,8 @@ class Repeats:
     """Nodes that depend on such a parameter: the operands of a sum there may be alike, however little."""
     answering: frozenset[fx.Node] = frozenset()
     """Nodes that feed such a parameter's operators: cotangents may be alike there."""
-    _drawn: dict[Hashable, DrawnMatrix] = field(default_factory=dict)
+    _drawn: dict[tuple[Hashable, bool], DrawnMatrix] = field(default_factory=dict)
+    """By what acts, and whether on the way back."""
     _real: dict[Hashable, RealMatrix] = field(default_factory=dict)
     _uses: dict[tuple[str, bool, Extent], _Uses] = field(default_factory=dict)
     _leaves: dict[Hashable, Tensor] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Repeats:
 
     def rows(self, extent: Hashable, *, back: bool) -> DrawnMatrix:
         """Softmax rows of layers that act again: they mix alike what is alike."""
-        return self._drawn.setdefault(("softmax rows", extent, back), DrawnMatrix())
+        return self._drawn.setdefault((("softmax rows", extent), back), DrawnMatrix())
 
     def real(self, weight: Weight) -> RealMatrix | None:
         """A square matrix that acts so often that its true width is felt (calls² ≥ width): a real sample of it."""
@@ -127,6 +128,11 @@ class Repeats:
         """Hand on each matrix' gradient (RMS per element), all calls together."""
         for (_, _, extent), uses in self._uses.items():
             learn(uses.weight, max(_energy(uses, extent), 0.0) ** 0.5)
+
+    def start_over(self) -> None:
+        """Forget what a backward pass has drawn and noted."""
+        self._uses.clear()
+        self._drawn = {key: drawn for key, drawn in self._drawn.items() if not key[-1]}
 
     def clear(self) -> None:
         """Let go of all particles."""

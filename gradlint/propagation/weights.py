@@ -63,6 +63,10 @@ class Rows:
         return abs(self.mean) > max(6 * noise, 1e-12)
 
 
+_SHUFFLED = 1 << 15
+"""Units of which some are drawn by shuffling all."""
+
+
 def unit_index(out: int, *key: object) -> Tensor:
     """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks.
 
@@ -70,7 +74,13 @@ def unit_index(out: int, *key: object) -> Tensor:
     """
     half = P.distinct() // 2
     gen = P.generator("units", out, *key)
-    chosen = torch.randperm(half, generator=gen) % out if out <= half else torch.randperm(out, generator=gen)[:half]
+    if out <= half:
+        chosen = torch.randperm(half, generator=gen) % out
+    elif out <= _SHUFFLED:
+        chosen = torch.randperm(out, generator=gen)[:half]
+    else:  # one of each stretch, in random order
+        starts = torch.randperm(half, generator=gen) + torch.rand(half, generator=gen, dtype=P.DTYPE)
+        chosen = (starts * (out / half)).long().clamp(max=out - 1)
     index = torch.empty(P.distinct(), dtype=torch.long)
     for places in P.pairs(*key):
         index[places] = chosen

@@ -17,7 +17,7 @@ from gradlint.tracing.frames import error_location
 from gradlint.tracing.leaves import named_tensors, opaque, output_leaves, tensors
 from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints
+from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints, scripted_functions
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
 from gradlint.tracing.prune import without_idle_buffers
 from gradlint.tracing.reach import leaves_of, reachable
@@ -73,6 +73,7 @@ def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel)
             stack.enter_context(no_checkpoints())
             stack.enter_context(uncompiled())
             stack.enter_context(module_calls(recorder.module))
+            stack.enter_context(scripted_functions())
             stack.enter_context(autograd_functions(recorder.custom_function))
             stack.enter_context(recorder)
             return _run(model, fed)

@@ -40,6 +40,8 @@ class Examined:
     """None where no inputs were found: the model was traced symbolically."""
     scan: FileScan | None
     """None for a live model."""
+    together: Flow
+    """The flow where all samples have the same cotangents."""
 
     def summary(self, probed: str = "", near_misses: tuple[str, ...] = ()) -> ModelSummary:
         """What the report says of the model."""
@@ -138,8 +140,8 @@ def examine_built(
         graph = tracing.trace(built, fed)
         require_outputs(graph)
     with stage("propagate", target, on_stage):
-        flow = propagation.propagate(graph, built.values)
-    return Examined(target, built, graph, flow, fed, scan)
+        flows = propagation.propagate_both(graph, built.values)
+    return Examined(target, built, graph, flows.apart, fed, scan, flows.together)
 
 
 def require_outputs(graph: ModelGraph) -> None:
@@ -179,10 +181,10 @@ def _examine_unfed(
         with stage("trace", target, on_stage):
             graph = tracing.trace_symbolically(built)
         with stage("propagate", target, on_stage):
-            flow = propagation.propagate(graph, built.values)
+            flows = propagation.propagate_both(graph, built.values)
     except AnalysisError:
         raise unfed from None
-    return Examined(target, built, graph, flow, None, scan)
+    return Examined(target, built, graph, flows.apart, None, scan, flows.together)
 
 
 def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
