@@ -23,7 +23,7 @@ vit_pytorch.t2t.T2TViT(dim=64, image_size=64, depth=3, heads=4, mlp_dim=128, num
 vit_pytorch.cct.CCT(img_size=(64, 64), embedding_dim=64, n_conv_layers=2, kernel_size=7, stride=2, padding=3,
     pooling_kernel_size=3, pooling_stride=2, pooling_padding=1, num_layers=3, num_heads=4, mlp_ratio=3.0,
     num_classes=10)
-vit_pytorch.cross_vit.CrossViT(image_size=64, num_classes=10)
+vit_pytorch.cross_vit.CrossViT(image_size=48, num_classes=10, sm_dim=64, lg_dim=128, depth=1)
 vit_pytorch.pit.PiT(image_size=64, patch_size=8, dim=64, num_classes=10, depth=(1, 2), heads=4, mlp_dim=128)
 vit_pytorch.levit.LeViT(image_size=64, num_classes=10, dim=(64, 96, 128), depth=2, heads=(2, 3, 4), mlp_mult=2)
 vit_pytorch.crossformer.CrossFormer(num_classes=10, dim=(32, 64, 128, 256), depth=(1, 1, 2, 1))

@@ -39,7 +39,7 @@ from gradlint.propagation.sharing import fork
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.in_parts import in_parts, join, whole
 from gradlint.propagation.unknown import passed
-from gradlint.propagation.weights import Weight, drawn, spread
+from gradlint.propagation.weights import Weight, spread, spread_law
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
 
@@ -240,7 +240,7 @@ class Propagation:
             if value.values is not None:
                 x = spread(value.values, shape, dims or roles, "shape", shape)
             else:
-                x = value.sample[drawn(value.sample.numel(), "law", value.name)].expand(P.R, P.S)
+                x = spread_law(value.sample, shape, dims or roles, "shape", shape)
             return Signal(self.particles_of(value, x, roles, dims), shape, roles)
         if isinstance(value, Tensor):
             shape = tuple(value.shape)

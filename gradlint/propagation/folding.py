@@ -1,5 +1,7 @@
 """What is computed from parameters alone: real values stay real, laws go as far as they go."""
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, NoRuleError, converted, leaves
-from gradlint.propagation.weights import LAYOUT, TURNING, Weight
+from gradlint.propagation.weights import CAST, LAYOUT, SHAPED_LIKE, TURNING, Weight
 
 if TYPE_CHECKING:
     from gradlint.propagation.engine import Propagation
@@ -19,6 +21,11 @@ DRAWN_AT_MOST = 1 << 24
 
 def fold(run: "Propagation", call: Call) -> Any:
     """The result of an operator that reads weights only; None where nothing is known of it."""
+    if call.op.op in SHAPED_LIKE:
+        other = call.arg(1, "other")
+        call = replace(call, args=(call.args[0], torch.empty(()).expand(other.shape)), kwargs={})
+    if call.op.op in CAST and isinstance(call.args[0], Tensor):
+        return call.args[0].to(call.node.meta["val"].dtype)
     weights = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Weight)]
     known = all(w.values is not None for w in weights)
     if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
@@ -30,8 +37,6 @@ def fold(run: "Propagation", call: Call) -> Any:
     if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
         first, origin = weights[0], _origin(call, weights, call.shape)
         return Weight(first.name, call.shape, None, first.sample, first.learned, *origin)
-    if call.op.op == "unpack":
-        return call.args[0]
     return None
 
 
@@ -45,9 +50,13 @@ def _copied_values(run: "Propagation", value: Any) -> Any:
         return value.values.clone()
     leaf = run.leaves.get(value.name)
     if leaf is None:
-        at = torch.randint(0, value.sample.numel(), value.shape, generator=P.generator("drawn", value.name))
+        whole = run.values[value.name].shape
+        shape = whole if math.prod(whole) <= DRAWN_AT_MOST else value.shape
+        at = torch.randint(0, value.sample.numel(), shape, generator=P.generator("drawn", value.name))
         leaf = run.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
-    return leaf.clone()
+    if leaf.shape == value.shape:
+        return leaf.clone()
+    return leaf.reshape(-1)[torch.arange(value.numel) % leaf.numel()].view(value.shape)  # a part, or copies
 
 
 def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
@@ -64,6 +73,7 @@ def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
 def _origin(call: Call, weights: list[Weight], shape: tuple[int, ...]) -> tuple[str, bool]:
     """What a weight computed from others is, as a text; and whether it is the transpose of that."""
     rest = [v for v in leaves((call.args, dict(call.kwargs))) if not isinstance(v, Weight)]
+    rest = [] if call.op.op in SHAPED_LIKE else rest
     if any(isinstance(v, Tensor) for v in rest) or not all(w.origin for w in weights):
         return "", False
     first = weights[0]

@@ -34,7 +34,8 @@ def gradients(run: Propagation) -> Gradients:
         if weight.values is not None and weight.values.grad_fn is not None:
             derived.append((weight.values, rms))
         else:
-            found.add(found.parameters, weight.name, rms)
+            part = min(1.0, weight.numel / max(1, math.prod(run.values[weight.name].shape)))
+            found.add(found.parameters, weight.name, rms * math.sqrt(part))  # the rest of it gets nothing
     for values, rms in derived:
         _send_back(run, values, rms, found)
     settle(run, found.parameters)

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import LOOKUPS
 from gradlint.propagation.drawn import DrawnMatrix, RealMatrix
-from gradlint.propagation.weights import LAYOUT, Weight
+from gradlint.propagation.weights import LAYOUT, SHAPED_LIKE, Weight
 from gradlint.tracing.model_graph import constant_of, op_of
 
 Extent = tuple[int, int, int]
@@ -145,6 +145,8 @@ def _readers(node: fx.Node) -> list[fx.Node]:
     found: list[fx.Node] = []
     for user in node.users:
         if user.op != "call_function" or op_of(user).op in LOOKUPS:
+            continue
+        if op_of(user).op in SHAPED_LIKE and user.args[0] is not node:
             continue
         found += _readers(user) if op_of(user).op in (*LAYOUT, "unpack") else [user]
     return found

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.failure import values_needed
 from gradlint.building.surroundings import uncompiled
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.graph import GraphView
 from gradlint.tracing.dropout import drop_modules_in_eval
 from gradlint.tracing.frames import error_location
@@ -89,7 +90,8 @@ def feed_error(error: BaseException, fed: Fed, built: BuiltModel) -> AnalysisErr
     """The finding for a forward pass that raised."""
     text = " ".join(str(error).split())[:300]
     described = fed.described or "the example input"
-    return AnalysisError(
+    kind = ValuesNeededError if values_needed(error, built) else AnalysisError
+    return kind(
         f"the forward pass raised {type(error).__name__} on {described}: {text}",
         stage="feed",
         location=error_location(error) or built.class_location,

@@ -10,7 +10,7 @@ from gradlint.building.devices import cpu_for_cuda
 from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.cache.recorder import refuse
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import ModelSummary, Skipped
@@ -121,7 +121,12 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
         scan = scan_file(target.path, source)
         namespace = _namespace(target.path, source)
     built, fed = built_in_some_way(target, namespace, on_stage=on_stage)
-    return examine_built(target, built, fed, scan, on_stage=on_stage)
+    try:
+        return examine_built(target, built, fed, scan, on_stage=on_stage)
+    except ValuesNeededError:
+        with stage("build", target, on_stage):
+            built = building.build_with_values(built, namespace)
+        return examine_built(target, built, None, scan, on_stage=on_stage)
 
 
 def examine_built(
@@ -134,6 +139,8 @@ def examine_built(
         try:
             with stage("feed", target, on_stage):
                 fed = building.feed(built)
+        except ValuesNeededError:
+            raise
         except AnalysisError as unfed:
             return _examine_unfed(target, built, scan, unfed, on_stage)
     with stage("trace", target, on_stage):

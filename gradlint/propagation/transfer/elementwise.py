@@ -178,7 +178,7 @@ def _profile(signals: list[Signal], shape: tuple[int, ...]) -> Profile | None:
     lying = [s.profile if s.profile is not None and tuple(map(len, s.profile)) == extents else None for s in signals]
     if all(profile is None for profile in lying):
         return None
-    return mixed(lying, [P.moments(s.value).q for s in signals])
+    return mixed(lying, [P.moments(s.value.to(P.DTYPE)).q for s in signals])  # a comparison's are no numbers
 
 
 def _mask(call: Call, signals: list[Signal]) -> Any:
