@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from gradlint.building.built import BuiltModel
+from gradlint.building.built import REAL_AT_MOST, BuiltModel
 from gradlint.building.construct import construct
 from gradlint.building.describe import module_infos, parameter_sites
 from gradlint.building.feeding.evaluate import with_values
@@ -22,8 +22,7 @@ from gradlint.core.target import Target
 
 LARGE = 30_000_000
 """Elements above which a model is built without memory."""
-_REAL_AT_MOST = 300_000_000
-_READS_VALUES = "built with real tensors: its constructor reads the values of large ones"
+_READS_VALUES = "built with real tensors: its {} reads the values of large ones"
 
 
 def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltModel:
@@ -50,10 +49,22 @@ def build(target: Target, namespace: Namespace, *, large: int = LARGE) -> BuiltM
     except AnalysisError as fake_error:
         renew(namespace)
         # a constructor that reads its own large tensors cannot do so with fake ones: real ones, if they fit
-        built = _build_real(target, namespace, Guard(_REAL_AT_MOST))
+        built = _build_real(target, namespace, Guard(REAL_AT_MOST))
         if built is None:
             raise fake_error
-        return replace(built, notes=(*built.notes, _READS_VALUES))
+        return replace(built, notes=(*built.notes, _READS_VALUES.format("constructor")))
+
+
+def build_with_values(built: BuiltModel, namespace: Namespace) -> BuiltModel:
+    """The same model with real tensors, for a forward pass that asks what they hold (`values_needed`).
+
+    Raises:
+        AnalysisError: stage "build".
+    """
+    assert built.target is not None
+    real = build(built.target, namespace, large=REAL_AT_MOST)
+    notes = (*real.notes, _READS_VALUES.format("forward pass"))
+    return replace(real, built=built.built, doubts=built.doubts, notes=notes)
 
 
 def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltModel | None:

@@ -13,6 +13,8 @@ from gradlint.core.target import Target
 
 REAL_VALUES = "gradlint_values"
 """Attribute of a fake input under which its ids or its mask are found."""
+REAL_AT_MOST = 300_000_000
+"""Elements up to which a model is built with real tensors where its code reads what they hold."""
 GUESSED = "guessed: "
 """What `BuiltModel.built` begins with where the arguments are a guess."""
 

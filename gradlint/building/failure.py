@@ -8,10 +8,13 @@ from types import CodeType, TracebackType
 
 import torch
 
+from gradlint.building.built import REAL_AT_MOST, BuiltModel
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
 
 _TORCH = str(Path(torch.__file__).parent) + "/"
+_VALUES_UNKNOWN = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "DynamicOutputShapeException")
+"""What fake tensors raise where code depends on values; their module is too costly to import for its names."""
 COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
 _GRADLINT = str(Path(__file__).resolve().parent.parent) + "/"
 
@@ -100,6 +103,17 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except BaseException as another:  # noqa: BLE001 (an exception's own `__str__` is a stranger's code too)
         return f"(its text cannot be had: {type(another).__name__})"
+
+
+def values_needed(error: BaseException | None, built: BuiltModel) -> bool:
+    """Whether a forward pass has failed because it depends on values, of a model that could be built with them."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    unknown = any(type(link).__name__ in _VALUES_UNKNOWN for link in chain)
+    small = sum(parameter.numel() for parameter in built.model.parameters()) <= REAL_AT_MOST
+    return built.fake_mode is not None and unknown and small
 
 
 def analysis_error(

@@ -18,6 +18,9 @@ from gradlint.building.shadow import InitRecorder
 SMALL = 1024
 """Tensors up to this number of elements stay real: constructors read them (`linspace(…).item()`)."""
 
+COUNTED = 1 << 22
+"""Integers and truth values up to this number stay real: tables of indices and masks are read too, in every forward."""
+
 _NEW = frozenset({torch.Tensor.new_empty, torch.Tensor.new_zeros, torch.Tensor.new_ones, torch.Tensor.new_full})
 
 
@@ -27,7 +30,7 @@ def fake_mode() -> FakeTensorMode:
 
 
 class Selective(TorchFunctionMode):
-    """Sends factory calls for more than `SMALL` elements to a fake mode, and tells the recorder what they drew."""
+    """Sends factory calls for more than `SMALL` numbers to a fake mode, and tells the recorder what they drew."""
 
     def __init__(self, mode: FakeTensorMode, recorder: InitRecorder) -> None:
         super().__init__()
@@ -48,14 +51,26 @@ class Selective(TorchFunctionMode):
         return result
 
     def _is_large(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        most = COUNTED if _is_counted(func, args, kwargs) else SMALL
         if func in _NEW:
-            return requested(args[1:], kwargs) > SMALL
+            return requested(args[1:], kwargs) > most
         if func not in FACTORIES:
             return False
         if func is torch.eye:
             sides = [side for side in args if isinstance(side, int)]
-            return bool(sides) and sides[0] * sides[-1] > SMALL
-        return requested(args, kwargs) > SMALL
+            return bool(sides) and sides[0] * sides[-1] > most
+        return requested(args, kwargs) > most
+
+
+def _is_counted(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a factory makes integers or truth values."""
+    dtype = kwargs.get("dtype")
+    if dtype is None and func in _NEW:
+        dtype = args[0].dtype
+    if dtype is None and func is torch.full:
+        value = kwargs.get("fill_value", args[-1] if args else None)
+        return isinstance(value, int)  # a bool is one too
+    return isinstance(dtype, torch.dtype) and not dtype.is_floating_point and not dtype.is_complex
 
 
 def make_fake(model: nn.Module, mode: FakeTensorMode) -> None:

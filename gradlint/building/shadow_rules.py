@@ -207,6 +207,22 @@ def _norm(call: Call) -> None:
     return _reduced(lambda sample, count: rms(sample) * math.sqrt(count))(call)
 
 
+def _padded(call: Call) -> None:
+    """`pad` with a constant: negative numbers cut off."""
+    source, widths = call.args[0], call.args[1]
+    sample = call.recorder.read(source)
+    if sample is None:
+        return _forget(call)
+    ends = zip(widths[::2], widths[1::2], strict=True)
+    cut = [min(before, 0) + min(after, 0) for before, after in ends]
+    kept = math.prod(size + c for size, c in zip(reversed(source.shape), [*cut, *[0] * source.dim()], strict=False))
+    rest = call.out.numel() - kept
+    if not rest:
+        return _moved(call)
+    parts = [(sample.double(), kept), (call.recorder.constant(call.number(2, "value", 0.0)), rest)]
+    return call.recorder.write(call.out, call.recorder.mixture(parts), "values")
+
+
 def _triangle(call: Call) -> None:
     """`tril`, `triu`: about half of a square matrix is zeroed, exactly as many elements as the diagonal says."""
     sample = call.recorder.read(call.args[0])
@@ -278,6 +294,7 @@ _RULES: dict[str, Callable[[Call], None]] = {
     "std": _reduced(lambda sample, count: sample.std(correction=0).item()),
     **_names("linalg_vector_norm norm", _norm),
     **_names("tril triu", _triangle),
+    "constant_pad_nd": _padded,
     "linalg_qr": _orthonormal,
     **_names("index_put _index_put_impl", _put),
 }

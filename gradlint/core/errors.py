@@ -31,6 +31,10 @@ class AnalysisError(GradlintError):
         self.stage = stage
 
 
+class ValuesNeededError(AnalysisError):
+    """A forward pass that depends on values which a model built without memory does not have."""
+
+
 class UnknownArgumentsError(AnalysisError):
     """A model whose constructor takes arguments that nobody has said; `missing` names them."""
 

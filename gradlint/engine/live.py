@@ -159,8 +159,8 @@ def outlook(model: "nn.Module", example_inputs: Any, *, kwargs: Mapping[str, Any
 def _first_steps(graph: "ModelGraph", values: "Mapping[str, ParameterValues]") -> tuple[Tangents | None, Flow]:
     from gradlint import propagation
 
-    apart = propagation.propagate(graph, values)
-    return propagation.tangents(graph, values, apart), apart
+    flows = propagation.propagate_both(graph, values)
+    return propagation.tangents(graph, flows), flows.apart
 
 
 def _predicted(

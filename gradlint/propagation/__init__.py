@@ -1,6 +1,6 @@
 """ModelGraph → Flow: the signal-propagation engine."""
 
-from gradlint.propagation.propagate import propagate, what_if
+from gradlint.propagation.propagate import Pair, propagate, propagate_both, what_if, what_if_both
 from gradlint.propagation.tangents import tangents
 
-__all__ = ["propagate", "tangents", "what_if"]
+__all__ = ["Pair", "propagate", "propagate_both", "tangents", "what_if", "what_if_both"]

@@ -1,11 +1,10 @@
 """One operator call as transfer rules see it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from torch import Tensor, fx
-from torch.utils._pytree import tree_map
 
 from gradlint.core.graph import OpNode
 from gradlint.propagation.dims import Dims
@@ -62,6 +61,11 @@ class Call:
     def node_key(self) -> str:
         """Seed of what is alike in all that the node does (for several kinds of positions)."""
         return f"{self.run.seed}:{self.node.name}" if self.run.seed else self.node.name
+
+    @property
+    def bare(self) -> Self:
+        """The call without what it was given: what backward rules hold on to without holding on to particles."""
+        return replace(self, args=(), kwargs={})
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -132,9 +136,33 @@ def resolved(tree: Any, read: Callable[[fx.Node], Any]) -> Any:
             return slice(*(int(end) if isinstance(end, Tensor) else end for end in ends))
         return read(value) if isinstance(value, fx.Node) else value
 
-    return tree_map(value_of, tree)
+    return converted(tree, value_of)
+
+
+def converted(tree: Any, convert: Callable[[Any], Any]) -> Any:
+    """The same nesting of tuples, lists and dicts (all that a graph's arguments hold) with each leaf converted."""
+    if isinstance(tree, tuple):
+        items = [converted(item, convert) for item in tree]
+        return type(tree)(*items) if hasattr(tree, "_fields") else tuple(items)
+    if isinstance(tree, list):
+        return [converted(item, convert) for item in tree]
+    if isinstance(tree, dict):
+        return {key: converted(item, convert) for key, item in tree.items()}
+    return convert(tree)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """What nested tuples, lists and dicts hold, in order."""
+    if isinstance(tree, tuple | list):
+        for item in tree:
+            yield from leaves(item)
+    elif isinstance(tree, dict):
+        for item in tree.values():
+            yield from leaves(item)
+    else:
+        yield tree
 
 
 def clone_all(tree: Any) -> Any:
     """Copies of all tensors (the operator may write in place)."""
-    return tree_map(lambda v: v.clone() if isinstance(v, Tensor) else v, tree)
+    return converted(tree, lambda v: v.clone() if isinstance(v, Tensor) else v)

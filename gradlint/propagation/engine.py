@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.utils._pytree import tree_leaves
 
 from gradlint.building.built import ParameterValues
 from gradlint.core.flow import UnknownOperator
@@ -23,20 +22,24 @@ from gradlint.propagation.call import (
     NoRuleError,
     Transfer,
     clone_all,
+    leaves,
     resolved,
 )
-from gradlint.propagation.dims import Dims, aligned, default_dims, resized
-from gradlint.propagation.folding import fold, is_abstract
+from gradlint.propagation.dims import Dims, aligned
+from gradlint.propagation.figures import Arrived, Seen, watch
+from gradlint.propagation.folding import fold
 from gradlint.propagation.inputs import free_signal
+from gradlint.propagation.lifetimes import Lifetimes
 from gradlint.propagation.neighbours import Neighbours
 from gradlint.propagation.parts import Parts, signals_of
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.profiles import Profiles
 from gradlint.propagation.repeats import Repeats
 from gradlint.propagation.sharing import fork
-from gradlint.propagation.signal import Signal, emit, mapped
+from gradlint.propagation.signal import Signal
 from gradlint.propagation.transfer.in_parts import in_parts, join, whole
-from gradlint.propagation.weights import Weight, drawn, spread
+from gradlint.propagation.unknown import passed
+from gradlint.propagation.weights import Weight, spread, spread_law
 from gradlint.tracing.model_graph import ModelGraph, TensorMeta, constant_of, op_of
 
 
@@ -52,20 +55,16 @@ class Propagation:
     environment: dict[fx.Node, Any] = field(default_factory=dict)
     branches: dict[fx.Node, dict[fx.Node, Any]] = field(default_factory=dict)
     unknown: list[UnknownOperator] = field(default_factory=list)
-    energies: dict[str, float] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
-    derived: list[tuple[Tensor, list[float]]] = field(default_factory=list)
-    elementwise: list[tuple[Weight, Tensor]] = field(default_factory=list)
+    elementwise: list[Weight] = field(default_factory=list)
     fed: set[fx.Node] = field(default_factory=set)
     """Nodes whose concrete values come from the model's inputs (ids, masks): data, never part of a weight."""
     folded: dict[str, Tensor] = field(default_factory=dict)
     times: list[Any] = field(default_factory=list)
     mixing: set[str] = field(default_factory=set)
     """Nodes that weigh and add up samples (a graph's adjacency, attention over a batch)."""
-    arriving: dict[str, Tensor] = field(default_factory=dict)
-    """Per fused recurrence the mean square of the gradient at each step of its input."""
-    signals: dict[str, Signal] = field(default_factory=dict)
-    parts: dict[str, Parts] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    arrived: Arrived = field(default_factory=Arrived)
 
     @cached_property
     def profiles(self) -> Profiles:
@@ -82,10 +81,20 @@ class Propagation:
         """Parameters that are read several times."""
         return Repeats.of(self.graph.graph)
 
+    @cached_property
+    def leading(self) -> set[fx.Node]:
+        """Nodes from which an output is reached: what observers make of others is nobody's loss."""
+        found: set[fx.Node] = set()
+        for node in reversed(self.graph.graph.nodes):
+            if node.op == "output" or not found.isdisjoint(node.users):
+                found.add(node)
+        return found
+
     # ---- forward
 
     def forward(self) -> None:
-        """Give every node its value."""
+        """Give every node its value; particles that nobody reads any more are let go of."""
+        lifetimes = Lifetimes.of(self.graph)
         for node in self.graph.graph.nodes:
             if node.op == "placeholder":
                 value: Any = self._input(node)
@@ -100,28 +109,26 @@ class Propagation:
             if isinstance(value, Tensor) and (node.op == "placeholder" or self.fed.intersection(node.all_input_nodes)):
                 self.fed.add(node)
             self.environment[node] = self._keep(node, value)
+            lifetimes.end(node, self.environment, self.branches)
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
-        """Make the node's particles its own, so that its gradient is its own too."""
+        """Make the node's particles its own, so that its gradient is its own too, and note what they are."""
         if isinstance(value, Weight) and value.values is not None and value.values.grad_fn is not None:
             self.folded[node.name] = value.values
-        if isinstance(value, Parts):
-            parts = value.with_signals([self._owned(node, s) for s in value.signals])
-            self.parts[node.name] = parts
-            return parts
-        if not isinstance(value, Signal) or not value.x.is_floating_point():
+        signals = signals_of(value)
+        if not signals or not signals[0].x.is_floating_point():
             return value
-        kept = self.signals[node.name] = self._owned(node, value)
-        return kept
+        self.seen[node.name] = Seen.of(self, node, signals, value.sizes if isinstance(value, Parts) else (1,))
+        kept = [self._owned(node, place, signal) for place, signal in enumerate(signals)]
+        return value.with_signals(kept) if isinstance(value, Parts) else kept[0]
 
-    def _owned(self, node: fx.Node, value: Signal) -> Signal:
+    def _owned(self, node: fx.Node, place: int, value: Signal) -> Signal:
         x = value.x
         op = op_of(node)
         if not op.requires_grad and node.op != "placeholder":
             x = x.detach()  # severed, or nothing learned before it
-        x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
-        if not x.is_leaf:
-            x.retain_grad()
+        x = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+        watch(x, lambda g: self.arrived.at_node(node.name, place, g))
         return value.with_x(x)
 
     def _input(self, node: fx.Node) -> Any:
@@ -152,17 +159,17 @@ class Propagation:
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = resolved((tuple(node.args), dict(node.kwargs)), lambda operand: self._read(operand, node))
         call = Call(node, op_of(node), args, kwargs, self)
-        leaves = tree_leaves((args, kwargs), is_leaf=is_abstract)
-        kinds = [v for v in leaves if isinstance(v, Tensor | Signal | Weight | Ids)]
+        given = list(leaves((args, kwargs)))
+        kinds = [v for v in given if isinstance(v, Tensor | Signal | Weight | Ids)]
         try:
-            if any(isinstance(v, Parts) for v in leaves):
+            if any(isinstance(v, Parts) for v in given):
                 return self._in_parts(call)
             known = self._known(call, kinds)
             return self._by_rule(call) if known is None else known
         except NoRuleError as reason:
-            return self._unknown(call, str(reason))
+            return passed(call, str(reason))
         except MISFITS as error:
-            return self._unknown(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
+            return passed(call, f"its rule does not fit this call ({type(error).__name__}: {error})")
 
     def _known(self, call: Call, kinds: list[Any]) -> Any:
         """The result of an operator that reads no signal; None where a rule is needed."""
@@ -216,29 +223,12 @@ class Propagation:
             warnings.simplefilter("ignore")
             return node.target(*clone_all(args), **clone_all(kwargs))  # type: ignore[operator]
 
-    def _unknown(self, call: Call, reason: str) -> Any:
-        """No rule: pass the moments of the first floating operand through, and say so."""
-        self.unknown.append(UnknownOperator(call.op.op, call.op.name, call.op.location, reason))
-        leaves = tree_leaves((call.args, call.kwargs), is_leaf=is_abstract)
-        signals = [v for v in leaves if isinstance(v, Signal) and v.x.is_floating_point()]
-        meta = call.node.meta.get("val")
-        metas = meta if isinstance(meta, tuple | list) else (meta,)
-        out = tuple(self._passed(signals, m, call.key) for m in metas)
-        return out if isinstance(meta, tuple | list) else out[0]
+    # ---- backward
 
-    def _passed(self, signals: list[Signal], meta: Any, key: str) -> Any:
-        if not isinstance(meta, TensorMeta):
-            return None
-        shape = tuple(meta.shape)
-        if not meta.dtype.is_floating_point and not meta.dtype.is_complex:
-            return Ids(shape)
-        if not signals:
-            return free_signal(shape, "unknown", key, self.seed)
-        first = signals[0]
-        ratio = max(1, math.prod(shape)) / max(1, math.prod(first.shape))
-        x = emit(first.value, (first.x, mapped(lambda m: m.times(ratio), "unknown", key)))
-        dims = first.dims if len(shape) == len(first.shape) else default_dims(shape)
-        return Signal(x, shape, resized(dims, shape))
+    def start_over(self) -> None:
+        """Forget what a backward pass has brought."""
+        self.arrived = Arrived()
+        self.repeats.start_over()
 
     # ---- values
 
@@ -252,7 +242,7 @@ class Propagation:
             if value.values is not None:
                 x = spread(value.values, shape, dims or roles, "shape", shape)
             else:
-                x = value.sample[drawn(value.sample.numel(), "law", value.name)].expand(P.R, P.S)
+                x = spread_law(value.sample, shape, dims or roles, "shape", shape)
             return Signal(self.particles_of(value, x, roles, dims), shape, roles)
         if isinstance(value, Tensor):
             shape = tuple(value.shape)
@@ -268,10 +258,11 @@ class Propagation:
     def particles_of(self, weight: Weight, x: Tensor, *kind: object) -> Tensor:
         """Particles of a parameter that acts elementwise: one leaf for all calls of the same kind."""
         repeated = self.repeats.is_repeated(weight)
-        leaf, new = self.repeats.leaf((weight.origin, *kind), x.clone) if repeated else (x.clone(), True)
+        leaf, new = self.repeats.leaf((weight.origin, *kind), x.detach) if repeated else (x.detach(), True)
         if new and weight.learned:
-            leaf.requires_grad_()
-            self.elementwise.append((weight, leaf))
+            place = len(self.elementwise)
+            self.elementwise.append(weight)
+            watch(leaf.requires_grad_(), lambda g: self.arrived.at_elementwise(place, g))
         return leaf
 
     def learn(self, weight: Weight, rms: float) -> None:
@@ -279,11 +270,11 @@ class Propagation:
         if not weight.learned:
             return
         if weight.values is not None and weight.values.grad_fn is not None:
-            self.derived.append((weight.values, [rms]))
+            self.arrived.derived.append((weight.values, rms))
             return
         whole = math.prod(self.values[weight.name].shape)
         part = math.sqrt(min(1.0, weight.numel / max(1, whole)))  # the rest of the parameter gets nothing
-        self.energies[weight.name] = math.hypot(self.energies.get(weight.name, 0.0), rms * part)
+        self.arrived.at_parameter(weight.name, rms * part)
 
 
 def is_complex(node: fx.Node) -> bool:

@@ -1,16 +1,16 @@
 """What is computed from parameters alone: real values stay real, laws go as far as they go."""
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Ids, NoRuleError
-from gradlint.propagation.parts import Parts
-from gradlint.propagation.signal import Signal
-from gradlint.propagation.weights import LAYOUT, TURNING, Weight
+from gradlint.propagation.call import Call, NoRuleError, converted, leaves
+from gradlint.propagation.weights import CAST, LAYOUT, SHAPED_LIKE, TURNING, Weight
 
 if TYPE_CHECKING:
     from gradlint.propagation.engine import Propagation
@@ -19,40 +19,44 @@ DRAWN_AT_MOST = 1 << 24
 """Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
 
 
-def is_abstract(value: Any) -> bool:
-    """Whether a value stands for a tensor."""
-    return isinstance(value, Signal | Parts | Weight | Ids)
-
-
 def fold(run: "Propagation", call: Call) -> Any:
     """The result of an operator that reads weights only; None where nothing is known of it."""
-    weights = [v for v in tree_leaves((call.args, call.kwargs), is_leaf=is_abstract) if isinstance(v, Weight)]
+    if call.op.op in SHAPED_LIKE:
+        other = call.arg(1, "other")
+        call = replace(call, args=(call.args[0], torch.empty(()).expand(other.shape)), kwargs={})
+    if call.op.op in CAST and isinstance(call.args[0], Tensor):
+        return call.args[0].to(call.node.meta["val"].dtype)
+    weights = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Weight)]
     known = all(w.values is not None for w in weights)
     if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
         given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
-        args, kwargs = tree_map(lambda v: _copied_values(run, v), given, is_leaf=is_abstract)
+        args, kwargs = converted(given, lambda v: _copied_values(run, v))
         with torch.set_grad_enabled(call.op.grad_enabled):
             out = call.node.target(*args, **kwargs)  # type: ignore[operator]
         return tree_map(lambda v: _derived(v, weights, call) if isinstance(v, Tensor) else v, out)
     if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
         first, origin = weights[0], _origin(call, weights, call.shape)
         return Weight(first.name, call.shape, None, first.sample, first.learned, *origin)
-    if call.op.op == "unpack":
-        return call.args[0]
     return None
 
 
 def _copied_values(run: "Propagation", value: Any) -> Any:
     """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+    if isinstance(value, Tensor):
+        return value.clone()
     if not isinstance(value, Weight):
         return value
     if value.values is not None:
         return value.values.clone()
     leaf = run.leaves.get(value.name)
     if leaf is None:
-        at = torch.randint(0, value.sample.numel(), value.shape, generator=P.generator("drawn", value.name))
+        whole = run.values[value.name].shape
+        shape = whole if math.prod(whole) <= DRAWN_AT_MOST else value.shape
+        at = torch.randint(0, value.sample.numel(), shape, generator=P.generator("drawn", value.name))
         leaf = run.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
-    return leaf.clone()
+    if leaf.shape == value.shape:
+        return leaf.clone()
+    return leaf.reshape(-1)[torch.arange(value.numel) % leaf.numel()].view(value.shape)  # a part, or copies
 
 
 def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
@@ -68,7 +72,8 @@ def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:
 
 def _origin(call: Call, weights: list[Weight], shape: tuple[int, ...]) -> tuple[str, bool]:
     """What a weight computed from others is, as a text; and whether it is the transpose of that."""
-    rest = [v for v in tree_leaves((call.args, dict(call.kwargs)), is_leaf=is_abstract) if not isinstance(v, Weight)]
+    rest = [v for v in leaves((call.args, dict(call.kwargs))) if not isinstance(v, Weight)]
+    rest = [] if call.op.op in SHAPED_LIKE else rest
     if any(isinstance(v, Tensor) for v in rest) or not all(w.origin for w in weights):
         return "", False
     first = weights[0]

@@ -27,15 +27,15 @@ class Gradients:
 def gradients(run: Propagation) -> Gradients:
     """What the backward pass has left at the parameters."""
     run.repeats.settle(run.learn)
-    found = Gradients(dict(run.energies))
-    derived = [(values, rms[0]) for values, rms in run.derived]
-    for weight, x in run.elementwise:
-        if x.grad is None:
-            continue
+    found = Gradients(dict(run.arrived.parameters))
+    derived = list(run.arrived.derived)
+    for place, rms in sorted(run.arrived.elementwise.items()):
+        weight = run.elementwise[place]
         if weight.values is not None and weight.values.grad_fn is not None:
-            derived.append((weight.values, P.rms(x.grad)))
+            derived.append((weight.values, rms))
         else:
-            found.add(found.parameters, weight.name, P.rms(x.grad))
+            part = min(1.0, weight.numel / max(1, math.prod(run.values[weight.name].shape)))
+            found.add(found.parameters, weight.name, rms * math.sqrt(part))  # the rest of it gets nothing
     for values, rms in derived:
         _send_back(run, values, rms, found)
     settle(run, found.parameters)
@@ -46,7 +46,7 @@ def _send_back(run: Propagation, values: Tensor, rms: float, found: Gradients) -
     """From a computed weight to the parameters, and the steps between, that it was made of."""
     gen = P.generator("derived", tuple(values.shape))
     noise = torch.randn(values.shape, generator=gen, dtype=values.dtype)
-    leaves, steps = list(run.leaves.items()), list(run.folded.items())
+    leaves, steps = [(n, leaf) for n, leaf in run.leaves.items() if leaf.requires_grad], list(run.folded.items())
     wanted = [tensor for _, tensor in (*leaves, *steps)]
     received = torch.autograd.grad(values, wanted, noise, allow_unused=True, retain_graph=True)
     for i, (name, g) in enumerate(zip((name for name, _ in (*leaves, *steps)), received, strict=True)):

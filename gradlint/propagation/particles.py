@@ -17,7 +17,7 @@ Sources: Poole et al. 2016 and Schoenholz et al. 2017 (mean-field propagation of
 import hashlib
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TypeVar
 
 import torch
@@ -118,12 +118,12 @@ def normal(*key: object, rows: int = R, units: object = None) -> Tensor:
     if units is not None:
         order = torch.randperm(first.numel(), generator=generator("order", *key))
         first, second = first[order], second[order]
-    base = _base(rows, distinct())
-    z = torch.empty_like(base)
-    z[:, first], z[:, second] = base[:, : first.numel()], base[:, first.numel() :]
-    return z.repeat(1, BLOCKS)
+    order = torch.empty(distinct(), dtype=torch.long)
+    order[torch.cat([first, second])] = torch.arange(distinct())
+    return _base(rows, distinct()).index_select(1, order.repeat(BLOCKS))
 
 
+@lru_cache(maxsize=32)
 def pairs(*key: object) -> tuple[Tensor, Tensor]:
     """Places of the antithetic pairs of `normal(*key)` within a block: z at the second is minus z at the first.
 

@@ -1,6 +1,7 @@
 """`propagate`: predict the flow of a traced model."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -19,9 +20,16 @@ from gradlint.propagation.whatif import Editor, NotApplicableError, check_names,
 from gradlint.tracing.model_graph import ModelGraph
 
 
-def propagate(
-    graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0, together: bool = False
-) -> Flow:
+class Pair(NamedTuple):
+    """Two flows of one model, which differ in their cotangents only."""
+
+    apart: Flow
+    """Independent cotangents for all samples."""
+    together: Flow
+    """All samples have the same cotangents."""
+
+
+def propagate(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0) -> Flow:
     """Predict activation and gradient RMS of every node, module and parameter.
 
     Cotangents are independent standard normal numbers on every floating tensor among the outputs.
@@ -30,35 +38,54 @@ def propagate(
         graph: the executed forward pass.
         values: parameters and buffers, real or as a sample of their law.
         seed: seed of the particles; the prediction moves with it by its sampling error only.
-        together: let all samples have the same cotangents.
     """
-    return _run(Propagation(graph, values, TRANSFER, seed), together=together)
+    return _run(Propagation(graph, values, TRANSFER, seed), (False,))[0]
 
 
-def what_if(
-    graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0, together: bool = False
-) -> Flow | None:
+def propagate_both(graph: ModelGraph, values: Mapping[str, ParameterValues], *, seed: int = 0) -> Pair:
+    """The same with independent cotangents, and with the same ones for all samples: two ways back from one forward."""
+    return Pair(*_run(Propagation(graph, values, TRANSFER, seed), (False, True)))
+
+
+def what_if(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0) -> Flow | None:
     """The flow after an edit, all as for `propagate`; None where the edit does not apply to this graph."""
+    flows = _edited(graph, values, edit, seed, (False,))
+    return flows[0] if flows is not None else None
+
+
+def what_if_both(graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, *, seed: int = 0) -> Pair | None:
+    """Both flows after an edit, as for `propagate_both`."""
+    flows = _edited(graph, values, edit, seed, (False, True))
+    return Pair(*flows) if flows is not None else None
+
+
+def _edited(
+    graph: ModelGraph, values: Mapping[str, ParameterValues], edit: Edit, seed: int, ways: tuple[bool, ...]
+) -> list[Flow] | None:
     try:
         check_names(graph, edit)
-        run = Propagation(graph, edited_values(values, edit), TRANSFER, seed, Editor(edit))
-        return _run(run, together=together)
+        return _run(Propagation(graph, edited_values(values, edit), TRANSFER, seed, Editor(edit)), ways)
     except NotApplicableError:
         return None
 
 
-def _run(run: Propagation, *, together: bool = False) -> Flow:
+def _run(run: Propagation, ways: tuple[bool, ...]) -> list[Flow]:
+    """One forward pass, and a backward pass for each of the `ways` (whether samples have the same cotangents)."""
     with torch.enable_grad(), torch.random.fork_rng(devices=[]):
         try:
             run.forward()
             run.unknown.extend(scans(run.environment))
-            _backward(run, together=together)
-            return build_flow(run)
+            flows = []
+            for place, together in enumerate(ways, 1):
+                run.start_over()
+                _backward(run, together=together, again=place < len(ways))
+                flows.append(build_flow(run))
+            return flows
         finally:
             _release(run)
 
 
-def _backward(run: Propagation, *, together: bool) -> None:
+def _backward(run: Propagation, *, together: bool, again: bool) -> None:
     tensors: list[Tensor] = []
     cotangents: list[Tensor] = []
     for node in _outputs(run):
@@ -74,13 +101,14 @@ def _backward(run: Propagation, *, together: bool) -> None:
     if tensors:
         # of a scalar: torch.autograd imports sympy as soon as it is handed gradients of its own
         parts = [(tensor * cotangent).sum() for tensor, cotangent in zip(tensors, cotangents, strict=True)]
-        torch.autograd.backward(torch.stack(parts).sum())
+        torch.autograd.backward(torch.stack(parts).sum(), retain_graph=again)
 
 
 def _release(run: Propagation) -> None:
     """Let go of all particles: backward functions hold the run, which holds what they made, and gc cannot see that."""
-    for held in (run.environment, run.branches, run.leaves, run.derived, run.elementwise, run.signals, run.parts):
+    for held in (run.environment, run.branches, run.leaves, run.elementwise, run.seen, run.folded):
         held.clear()
+    run.start_over()
     run.repeats.clear()
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import LOOKUPS
 from gradlint.propagation.drawn import DrawnMatrix, RealMatrix
-from gradlint.propagation.weights import LAYOUT, Weight
+from gradlint.propagation.weights import LAYOUT, SHAPED_LIKE, Weight
 from gradlint.tracing.model_graph import constant_of, op_of
 
 Extent = tuple[int, int, int]
@@ -55,7 +55,8 @@ class Repeats:
     """Nodes that depend on such a parameter: the operands of a sum there may be alike, however little."""
     answering: frozenset[fx.Node] = frozenset()
     """Nodes that feed such a parameter's operators: cotangents may be alike there."""
-    _drawn: dict[Hashable, DrawnMatrix] = field(default_factory=dict)
+    _drawn: dict[tuple[Hashable, bool], DrawnMatrix] = field(default_factory=dict)
+    """By what acts, and whether on the way back."""
     _real: dict[Hashable, RealMatrix] = field(default_factory=dict)
     _uses: dict[tuple[str, bool, Extent], _Uses] = field(default_factory=dict)
     _leaves: dict[Hashable, Tensor] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Repeats:
 
     def rows(self, extent: Hashable, *, back: bool) -> DrawnMatrix:
         """Softmax rows of layers that act again: they mix alike what is alike."""
-        return self._drawn.setdefault(("softmax rows", extent, back), DrawnMatrix())
+        return self._drawn.setdefault((("softmax rows", extent), back), DrawnMatrix())
 
     def real(self, weight: Weight) -> RealMatrix | None:
         """A square matrix that acts so often that its true width is felt (calls² ≥ width): a real sample of it."""
@@ -128,6 +129,11 @@ class Repeats:
         for (_, _, extent), uses in self._uses.items():
             learn(uses.weight, max(_energy(uses, extent), 0.0) ** 0.5)
 
+    def start_over(self) -> None:
+        """Forget what a backward pass has drawn and noted."""
+        self._uses.clear()
+        self._drawn = {key: drawn for key, drawn in self._drawn.items() if not key[-1]}
+
     def clear(self) -> None:
         """Let go of all particles."""
         for held in (self._drawn, self._real, self._uses, self._leaves):
@@ -139,6 +145,8 @@ def _readers(node: fx.Node) -> list[fx.Node]:
     found: list[fx.Node] = []
     for user in node.users:
         if user.op != "call_function" or op_of(user).op in LOOKUPS:
+            continue
+        if op_of(user).op in SHAPED_LIKE and user.args[0] is not node:
             continue
         found += _readers(user) if op_of(user).op in (*LAYOUT, "unpack") else [user]
     return found

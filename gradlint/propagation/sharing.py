@@ -19,7 +19,7 @@ class _Fork(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, readers: int, key: str, alike: bool) -> tuple[Tensor, ...]:
         ctx.key, ctx.alike = key, alike
         ctx.set_materialize_grads(False)
-        return tuple(x.clone() for _ in range(readers))
+        return tuple(x.view_as(x) for _ in range(readers))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, None, None, None]:
@@ -74,7 +74,7 @@ class _Shared(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, samples: int, positions: int, units: int, key: tuple[object, ...]) -> Tensor:
         ctx.sizes = (samples, positions, units, x.shape[1])
         ctx.key = key
-        return x.expand(P.R, P.S).clone() if units > 1 and x.shape[1] == 1 else x.clone()
+        return x.expand(P.R, P.S) if units > 1 and x.shape[1] == 1 else x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None, None]:

@@ -15,6 +15,9 @@ Back = Callable[[Tensor, float], Tensor]
 """Cotangent `[R, U]` of a result, divided by `scale`, and that scale → cotangent of one operand (also divided)."""
 
 
+_GONE = torch.empty(P.R, 0, dtype=P.DTYPE)
+
+
 @dataclass(frozen=True, slots=True)
 class Prob:
     """Statistics of softmax rows over keys (see `attention`): Σp², Σp³ and Σp·p′ for other queries and samples."""
@@ -80,6 +83,10 @@ class Signal:
         """The particles, outside autograd."""
         return self.x.detach()
 
+    def without_particles(self) -> "Signal":
+        """What remains to be known of it once everybody has read it."""
+        return Signal(_GONE, self.shape, self.dims, free=self.free)
+
     def with_x(self, x: Tensor, **changes: Any) -> "Signal":
         """The same tensor with other particles (the known means of the units hold for the old ones only)."""
         if x is not self.x:
@@ -95,7 +102,7 @@ class _Emit(torch.autograd.Function):
         ctx.backs = backs
         ctx.needs = tuple(x.requires_grad for x in xs)
         ctx.shapes = tuple(x.shape for x in xs)
-        return y.clone()
+        return y.view_as(y)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

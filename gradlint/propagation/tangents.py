@@ -1,19 +1,14 @@
 """Predict a model's tangent kernel: a second flow, whose cotangents are the same for all samples."""
 
 import math
-from collections.abc import Mapping
 
-from gradlint.building.built import ParameterValues
-from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.core.tangents import Tangent, Tangents
-from gradlint.propagation.propagate import propagate, what_if
+from gradlint.propagation.propagate import Pair
 from gradlint.tracing.model_graph import ModelGraph
 
 
-def tangents(
-    graph: ModelGraph, values: Mapping[str, ParameterValues], apart: Flow, edit: Edit | None = None
-) -> Tangents | None:
+def tangents(graph: ModelGraph, flows: Pair) -> Tangents | None:
     """The kernel between one sample and itself, and between two samples.
 
     With independent cotangents E‖∇w‖² = B·K·Θ(a, a), with the same ones for all B samples of K outputs each
@@ -21,14 +16,12 @@ def tangents(
 
     Args:
         graph: the executed forward pass.
-        values: parameters and buffers, real or as a sample of their law.
-        apart: its flow, predicted with independent cotangents, after the edit where there is one.
-        edit: a change of the graph.
+        flows: its flows, or those after an edit.
 
     Returns:
-        None where the outputs do not hold at least two samples along their first dim, where samples read each other, or
-        where the edit does not apply.
+        None where the outputs do not hold at least two samples along their first dim, or where samples read each other.
     """
+    apart, same = flows
     if apart.mixes_samples:
         return None
     shapes = [graph.view.nodes[name].shape or () for name in graph.view.outputs if name in apart.nodes]
@@ -36,9 +29,6 @@ def tangents(
     if len(samples) != 1 or (batch := samples.pop()) < 2:
         return None
     elements = sum(math.prod(shape) for shape in shapes)
-    same = propagate(graph, values, together=True) if edit is None else what_if(graph, values, edit, together=True)
-    if same is None:
-        return None
     found = {}
     for name, parameter in graph.model.named_parameters():
         first, second = apart.parameter_flows[name].gradient_rms, same.parameter_flows[name].gradient_rms

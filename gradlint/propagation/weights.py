@@ -63,6 +63,10 @@ class Rows:
         return abs(self.mean) > max(6 * noise, 1e-12)
 
 
+_SHUFFLED = 1 << 15
+"""Units of which some are drawn by shuffling all."""
+
+
 def unit_index(out: int, *key: object) -> Tensor:
     """`[S]` which of `out` units each particle stands for: every unit as often as any other, the same in all blocks.
 
@@ -70,7 +74,13 @@ def unit_index(out: int, *key: object) -> Tensor:
     """
     half = P.distinct() // 2
     gen = P.generator("units", out, *key)
-    chosen = torch.randperm(half, generator=gen) % out if out <= half else torch.randperm(out, generator=gen)[:half]
+    if out <= half:
+        chosen = torch.randperm(half, generator=gen) % out
+    elif out <= _SHUFFLED:
+        chosen = torch.randperm(out, generator=gen)[:half]
+    else:  # one of each stretch, in random order
+        starts = torch.randperm(half, generator=gen) + torch.rand(half, generator=gen, dtype=P.DTYPE)
+        chosen = (starts * (out / half)).long().clamp(max=out - 1)
     index = torch.empty(P.distinct(), dtype=torch.long)
     for places in P.pairs(*key):
         index[places] = chosen
@@ -122,12 +132,29 @@ def spread(values: Tensor, shape: Sequence[int], dims: Dims, *key: object) -> Te
     flat = values.detach().to(P.DTYPE) if values.dtype.is_floating_point else values.detach()
     if flat.numel() == 1:
         return flat.reshape(1, 1).expand(P.R, P.S)
+    return flat.reshape(tuple(shape))[tuple(_places(shape, dims, *key))]
+
+
+def spread_law(sample: Tensor, shape: Sequence[int], dims: Dims, *key: object) -> Tensor:
+    """The same of a tensor of which only a sample of its law is known: one place has one value, others have others."""
+    place = torch.zeros(P.R, P.S, dtype=torch.long)
+    for index, extent in zip(_places(shape, dims, *key), shape, strict=True):
+        place = place * extent + index
+    return sample[(place % _FOLDED * _SCATTERED >> 16) % sample.numel()]
+
+
+_FOLDED, _SCATTERED = 1 << 31, 2654435761
+"""Multiplicative hashing (Knuth, The Art of Computer Programming 3, 6.4): neighbouring places are drawn far apart."""
+
+
+def _places(shape: Sequence[int], dims: Dims, *key: object) -> list[Tensor]:
+    """For each dim `[R, S]` indices."""
     offset = len(dims) - len(shape)
     index = []
     for i, extent in enumerate(shape):
         role = dims[i + offset][0].role if i + offset >= 0 and dims[i + offset] else Role.UNIT
         index.append(_indices(extent, role, i + offset, *key))
-    return flat.reshape(tuple(shape))[tuple(index)]
+    return index
 
 
 def _indices(extent: int, role: Role, place: int, *key: object) -> Tensor:
@@ -143,10 +170,16 @@ def _indices(extent: int, role: Role, place: int, *key: object) -> Tensor:
 
 
 LAYOUT = frozenset(
-    "t transpose permute view reshape unsqueeze squeeze flatten unflatten contiguous clone to float expand expand_as "
-    "getitem narrow select chunk split unbind detach movedim swapaxes t mT T".split()
+    "t transpose permute view reshape view_as reshape_as unsqueeze squeeze flatten unflatten contiguous clone to float "
+    "expand expand_as getitem narrow select chunk split unbind unpack detach movedim swapaxes t mT T".split()
 )
 """Operators that only rearrange elements: a law survives them."""
+
+SHAPED_LIKE = frozenset("view_as reshape_as expand_as".split())
+"""Those of them that read no more of their second operand than its shape."""
+
+CAST = frozenset("to type_as".split())
+"""Those that may read no more of a second operand than its dtype."""
 
 TURNING = frozenset("permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint".split())
 """Operators that exchange dims: those that turn a matrix."""

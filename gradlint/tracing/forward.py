@@ -9,15 +9,16 @@ import torch
 from torch import nn
 
 from gradlint.building.built import BuiltModel, Fed
+from gradlint.building.failure import values_needed
 from gradlint.building.surroundings import uncompiled
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.graph import GraphView
 from gradlint.tracing.dropout import drop_modules_in_eval
 from gradlint.tracing.frames import error_location
 from gradlint.tracing.leaves import named_tensors, opaque, output_leaves, tensors
 from gradlint.tracing.model_graph import ModelGraph
 from gradlint.tracing.naming import Names, names_of
-from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints
+from gradlint.tracing.patches import autograd_functions, builtins_only, module_calls, no_checkpoints, scripted_functions
 from gradlint.tracing.preserve import preserved, random_state, refresh_flat_weights
 from gradlint.tracing.prune import without_idle_buffers
 from gradlint.tracing.reach import leaves_of, reachable
@@ -73,6 +74,7 @@ def _recorded(recorder: Recorder, model: nn.Module, fed: Fed, built: BuiltModel)
             stack.enter_context(no_checkpoints())
             stack.enter_context(uncompiled())
             stack.enter_context(module_calls(recorder.module))
+            stack.enter_context(scripted_functions())
             stack.enter_context(autograd_functions(recorder.custom_function))
             stack.enter_context(recorder)
             return _run(model, fed)
@@ -88,7 +90,8 @@ def feed_error(error: BaseException, fed: Fed, built: BuiltModel) -> AnalysisErr
     """The finding for a forward pass that raised."""
     text = " ".join(str(error).split())[:300]
     described = fed.described or "the example input"
-    return AnalysisError(
+    kind = ValuesNeededError if values_needed(error, built) else AnalysisError
+    return kind(
         f"the forward pass raised {type(error).__name__} on {described}: {text}",
         stage="feed",
         location=error_location(error) or built.class_location,

@@ -11,10 +11,14 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as functional
+import torch.overrides
 import torch.utils.checkpoint
 from torch import nn
 from torch.nn.modules._functions import BackwardHookFunction
 from torch.utils.checkpoint import CheckpointFunction
+
+from gradlint.tracing import scripted
+from gradlint.tracing.frames import is_user_code
 
 _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
@@ -32,7 +36,21 @@ def builtins_only() -> Iterator[None]:
     with ExitStack() as stack:
         for name in _CHECKS:
             stack.enter_context(mock.patch.object(functional, name, _no_torch_function))
+            stack.enter_context(mock.patch.object(torch.overrides, name, _no_torch_function))
         yield
+
+
+def has_own_body(func: Callable[..., Any]) -> bool:
+    """Whether a torch function is none of torch's: a Python function that asks `has_torch_function`, as torch's do."""
+    code = getattr(func, "__code__", None)
+    return code is not None and is_user_code(code.co_filename)
+
+
+def body(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What such a function does where nobody overrides it."""
+    own: dict[str, Any] = getattr(func, "__globals__", None) or func.__func__.__globals__  # type: ignore[attr-defined]
+    with mock.patch.dict(own, {name: _no_torch_function for name in _CHECKS if name in own}):
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -43,9 +61,37 @@ def module_calls(around: Callable[[nn.Module, Callable[[], Any], tuple[Any, ...]
     def call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
         if threading.get_ident() != recorded:
             return original(module, *args, **kwargs)
-        return around(module, lambda: original(module, *args, **kwargs), (*args, *kwargs.values()))
+        return around(module, lambda: _run(original, module, args, kwargs), (*args, *kwargs.values()))
 
     with mock.patch.object(nn.Module, "__call__", call):
+        yield
+
+
+def _run(original: Callable[..., Any], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a module; one of TorchScript operator by operator, unless that cannot be followed."""
+    if isinstance(module, torch.jit.ScriptModule) and not (module._forward_hooks or module._forward_pre_hooks):
+        try:
+            return scripted.run_module(module, args, kwargs)
+        except scripted.NOT_FOLLOWED:
+            pass
+    return original(module, *args, **kwargs)
+
+
+@contextmanager
+def scripted_functions() -> Iterator[None]:
+    """Run scripted functions operator by operator, unless they cannot be followed."""
+    kind: Any = torch.jit.ScriptFunction
+    original, recorded = kind.__call__, threading.get_ident()
+
+    def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() == recorded:
+            try:
+                return scripted.run_function(function, args, kwargs)
+            except scripted.NOT_FOLLOWED:
+                pass
+        return original(function, *args, **kwargs)
+
+    with mock.patch.object(kind, "__call__", call):
         yield
 
 

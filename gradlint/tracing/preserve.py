@@ -57,6 +57,8 @@ class Backups:
     def restore(self) -> None:
         """Write the copies back, and the version counters: a graph that the caller holds still fits the contents."""
         for storage, copy in self._copies.values():
+            if storage.nbytes() != copy.nbytes():  # observers resize their buffers
+                storage.resize_(copy.nbytes())
             storage.copy_(copy)
         self._copies.clear()
         moved = [(tensor, version) for tensor, version in self._versions if tensor._version != version]
@@ -128,9 +130,10 @@ class _Body:
         self._alias = tensor.detach()
 
     def restore(self) -> None:
-        """Put the tensor back on its memory."""
+        """Put the tensor back on its memory, in its shape."""
         now, then = storage_of(self._tensor), storage_of(self._alias)
-        if now is not None and then is not None and now._cdata != then._cdata:
+        moved = now is not None and then is not None and now._cdata != then._cdata
+        if moved or self._tensor.shape != self._alias.shape:
             self._tensor.data = self._alias
 
 

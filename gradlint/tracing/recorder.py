@@ -18,7 +18,7 @@ from gradlint.tracing.frames import user_frames
 from gradlint.tracing.leaves import first_floating, map_tensors, tensors
 from gradlint.tracing.naming import Names
 from gradlint.tracing.packed import PACKED, even
-from gradlint.tracing.patches import hands_through, runs_through
+from gradlint.tracing.patches import body, hands_through, has_own_body, runs_through
 from gradlint.tracing.preserve import Backups
 from gradlint.tracing.values import Values, storage_key
 from gradlint.tracing.writer import GraphWriter, Place
@@ -103,6 +103,9 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         if self._fake and name in GUARDED and args and (self._depends(args[0]) or is_unread(args[0])):
             return self._guess(name, args[0])
+        if has_own_body(func):
+            with self:
+                return body(func, args, kwargs)
         op = names.canonical(func)
         if op in LIKE:
             return self._like(op, func, args, kwargs)

@@ -10,7 +10,7 @@ from gradlint.building.devices import cpu_for_cuda
 from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.cache.recorder import refuse
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import ModelSummary, Skipped
@@ -40,6 +40,8 @@ class Examined:
     """None where no inputs were found: the model was traced symbolically."""
     scan: FileScan | None
     """None for a live model."""
+    together: Flow
+    """The flow where all samples have the same cotangents."""
 
     def summary(self, probed: str = "", near_misses: tuple[str, ...] = ()) -> ModelSummary:
         """What the report says of the model."""
@@ -120,7 +122,12 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
         scan = scan_file(target.path, source)
         namespace = _namespace(target.path, source)
     built, fed = built_in_some_way(target, namespace, on_stage=on_stage)
-    return examine_built(target, built, fed, scan, on_stage=on_stage)
+    try:
+        return examine_built(target, built, fed, scan, on_stage=on_stage)
+    except ValuesNeededError:
+        with stage("build", target, on_stage):
+            built = building.build_with_values(built, namespace)
+        return examine_built(target, built, None, scan, on_stage=on_stage)
 
 
 def examine_built(
@@ -133,14 +140,16 @@ def examine_built(
         try:
             with stage("feed", target, on_stage):
                 fed = building.feed(built)
+        except ValuesNeededError:
+            raise
         except AnalysisError as unfed:
             return _examine_unfed(target, built, scan, unfed, on_stage)
     with stage("trace", target, on_stage):
         graph = tracing.trace(built, fed)
         require_outputs(graph)
     with stage("propagate", target, on_stage):
-        flow = propagation.propagate(graph, built.values)
-    return Examined(target, built, graph, flow, fed, scan)
+        flows = propagation.propagate_both(graph, built.values)
+    return Examined(target, built, graph, flows.apart, fed, scan, flows.together)
 
 
 def require_outputs(graph: ModelGraph) -> None:
@@ -180,10 +189,10 @@ def _examine_unfed(
         with stage("trace", target, on_stage):
             graph = tracing.trace_symbolically(built)
         with stage("propagate", target, on_stage):
-            flow = propagation.propagate(graph, built.values)
+            flows = propagation.propagate_both(graph, built.values)
     except AnalysisError:
         raise unfed from None
-    return Examined(target, built, graph, flow, None, scan)
+    return Examined(target, built, graph, flows.apart, None, scan, flows.together)
 
 
 def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:

@@ -28,6 +28,7 @@ class Context:
         flow: Flow,
         *,
         target: Target,
+        together: Flow | None = None,
         losses: tuple[LossUse, ...] = (),
         optimizer: str | None = None,
         tree: ast.Module | None = None,
@@ -36,6 +37,7 @@ class Context:
         self._built = built
         self._graph = graph
         self.flow = flow
+        self._together = together
         self.target = target
         self.losses = losses
         self.optimizer = optimizer
@@ -76,7 +78,9 @@ class Context:
     @cached_property
     def tangents(self) -> Tangents | None:
         """How far the first steps of training move the outputs, predicted when it is first asked for."""
-        return propagation.tangents(self._graph, self._built.values, self.flow)
+        if self._together is None:
+            return propagation.tangents(self._graph, propagation.propagate_both(self._graph, self._built.values))
+        return propagation.tangents(self._graph, propagation.Pair(self.flow, self._together))
 
     @cached_property
     def outlook(self) -> Outlook | None:
@@ -86,9 +90,10 @@ class Context:
     def outlook_after(self, edit: Edit) -> Outlook | None:
         """The outlook after an edit; the same edit is propagated once only."""
         if edit not in self._outlooks:
-            flow = self.what_if(edit)
-            found = propagation.tangents(self._graph, self._built.values, flow, edit) if flow is not None else None
-            self._outlooks[edit] = outlook(found, flow) if found is not None and flow is not None else None
+            flows = propagation.what_if_both(self._graph, self._built.values, edit)
+            found = propagation.tangents(self._graph, flows) if flows is not None else None
+            self._outlooks[edit] = outlook(found, flows.apart) if found is not None and flows is not None else None
+            self._tried[edit] = flows.apart if flows is not None else None
         return self._outlooks[edit]
 
     def what_if(self, edit: Edit) -> Flow | None:

@@ -46,6 +46,7 @@ def judge(examined: "Examined", settings: Settings, *, on_stage: OnStage) -> Jud
         examined.graph,
         examined.flow,
         target=examined.target,
+        together=examined.together,
         losses=scan.losses if scan is not None else (),
         optimizer=examined.target.optimizer or (scan.optimizer if scan is not None else None),
         tree=scan.tree if scan is not None else None,

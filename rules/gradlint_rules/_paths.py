@@ -81,14 +81,20 @@ class Skeleton:
 
     def between(self, first: str, last: str) -> frozenset[str]:
         """All nodes on paths from `first` to `last`, both included."""
+        place = self._places
+        within = self.order[place[first] : place[last] + 1]  # in order of execution: nothing else can lie between
         down, up = {first}, {last}
-        for v in self.order:
-            if any(u in down for u in self.before[v]):
+        for v in within:
+            if not down.isdisjoint(self.before[v]):
                 down.add(v)
-        for v in reversed(self.order):
-            if any(w in up for w in self.after[v]):
+        for v in reversed(within):
+            if not up.isdisjoint(self.after[v]):
                 up.add(v)
         return frozenset(down & up)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.order)}
 
 
 _latest: list[tuple[GraphView, Skeleton]] = []

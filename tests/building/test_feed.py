@@ -354,6 +354,7 @@ class Announcing(nn.Module):
         (Announcing("pixel_values", image_size=48, num_channels=1), "pixel_values: (8, 1, 48, 48) float32"),
         (Announcing("pixel_values", image_size=(32, 64)), "pixel_values: (8, 3, 32, 64) float32"),
         (Announcing("input_values"), "input_values: (8, 16000) float32"),
+        (Announcing("input_values", num_mel_bins=4, max_length=20), "input_values: (8, 20, 4) float32"),
         (
             Announcing("input_features", num_mel_bins=4, max_source_positions=30),
             "input_features: (8, 4, 60) float32",

@@ -65,6 +65,12 @@ def pair(
     )
 
 
+def sparse(x: Tensor) -> Tensor:
+    """The largest quarter of each vector, zeros elsewhere."""
+    top, index = x.topk(WIDTH // 4, dim=1)
+    return torch.zeros_like(x).scatter(1, index, top)
+
+
 JOINED = (
     pair("features side by side", lambda a, b: torch.cat([a, b], -1), lambda: dense(2 * WIDTH)),
     pair("features, then a map", lambda a, b: torch.cat([a, b], -1), lambda: Chain(nn.Tanh(), dense(2 * WIDTH))),
@@ -88,6 +94,8 @@ JOINED = (
 WRITTEN = (
     Case("overwritten by a number", lambda: Chain(dense(), nn.ReLU(), Op(overwritten), dense()), (TOKENS,)),
     Case("written into zeros", lambda: Chain(dense(), nn.ReLU(), Op(written), dense()), (TOKENS,)),
+    Case("scattered into zeros", lambda: Chain(dense(), Op(sparse), dense()), (VECTORS,)),
+    Case("the last write is an output", lambda: Chain(dense(), Op(written)), (TOKENS,)),
 )
 
 

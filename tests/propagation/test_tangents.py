@@ -12,7 +12,7 @@ from torch.func import functional_call, jacrev
 from gradlint.building import adopt
 from gradlint.building.built import Fed
 from gradlint.core.tangents import Tangent, Tangents
-from gradlint.propagation import propagate, tangents
+from gradlint.propagation import propagate_both, tangents
 from gradlint.tracing import trace
 
 SEEDS, BATCH, WIDTH = 3, 12, 64
@@ -69,7 +69,7 @@ def real(model: nn.Module, x: Tensor) -> tuple[float, float]:
 def predicted(model: nn.Module, x: Tensor) -> Tangents:
     built = adopt(model)
     graph = trace(built, Fed((x,)))
-    found = tangents(graph, built.values, propagate(graph, built.values))
+    found = tangents(graph, propagate_both(graph, built.values))
     assert found is not None
     return found
 
@@ -93,7 +93,28 @@ def test_one_sample_tells_nothing_of_two() -> None:
     model = stack(1, nn.ReLU)
     built = adopt(model)
     graph = trace(built, Fed((torch.randn(1, WIDTH),)))
-    assert tangents(graph, built.values, propagate(graph, built.values)) is None
+    assert tangents(graph, propagate_both(graph, built.values)) is None
+
+
+class Neighbours(nn.Module):
+    """A graph's nodes along the first dim, each of which weighs all others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(self.a(x))
+        seen: torch.Tensor = self.b(torch.softmax(h @ h.T, 1) @ h)
+        return seen
+
+
+def test_samples_that_read_each_other_are_no_samples_to_tell_apart() -> None:
+    built = adopt(Neighbours())
+    graph = trace(built, Fed((torch.randn(32, WIDTH),)))
+    flows = propagate_both(graph, built.values)
+    assert flows.apart.mixes_samples
+    assert tangents(graph, flows) is None
 
 
 def test_slowness_is_the_share_of_a_step_that_tells_samples_apart() -> None:

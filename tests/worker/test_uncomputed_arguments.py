@@ -58,7 +58,10 @@ def test_a_default_stands_in_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_a_part_whose_constructor_raises_is_no_guess(tmp_path: Path) -> None:
-    body = NET + "class Part(nn.Module):\n    def __init__(self):\n        raise ValueError('mine')\nnet = Net(Part(), 3)\n"
+    body = (
+        NET
+        + "class Part(nn.Module):\n    def __init__(self):\n        raise ValueError('mine')\nnet = Net(Part(), 3)\n"
+    )
     with pytest.raises(AnalysisError, match="ValueError: mine"):
         examined(tmp_path, body)
 

@@ -14,7 +14,7 @@ from gradlint.building.feeding.fitting import fitted
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
-from gradlint.building.feeding.structured import structured
+from gradlint.building.feeding.structured import structured, takes_either
 from gradlint.building.snapshot import undisturbed
 from gradlint.core.target import InputSpec
 
@@ -31,6 +31,8 @@ _SIGNALS = ("audio", "waveform", "wav", "signal", "series", "time_series")
 _CLASSES = ("label", "labels", "y", "target", "targets", "class_labels", "cls", "classes", "class_id", "class_ids")
 
 _MOST_IMAGE_CHANNELS = 4
+_FIRST = 2
+"""Plain tensors that are tried before several in one argument, where a forward asks which it has been given."""
 
 Proposal = tuple[InputSpec, ...]
 
@@ -75,11 +77,12 @@ def for_argument(
 ) -> list[InputSpec]:
     """Up to a dozen alternatives for one argument."""
     is_state = argument.name in _STATES or argument.name.startswith(("hidden", "init_h"))
+    inner: list[InputSpec] = []
     if depth and not is_state:
         inner = list(
             structured(model, argument, hints, lambda part, at: for_argument(model, part, at, leaves, hints, 0))
         )
-        if inner:
+        if inner and not takes_either(model, argument.name):
             return inner
     options = list(_by_name(argument.name.lower(), model, hints)) if index else []
     for path in argument.consumers[:2]:
@@ -100,7 +103,8 @@ def for_argument(
     )
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
-    return unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+    plain = unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+    return [*plain[:_FIRST], *inner, *plain[_FIRST:]] if inner else plain
 
 
 def _is_joined(leaves: list[nn.Module], hints: Hints) -> bool:

@@ -15,7 +15,8 @@ from gradlint.building.feeding.missed import missed
 from gradlint.core.target import InputSpec
 
 _NOTHING = re.compile(
-    r"NoneType|must be Tensor, not|\bNone\b|must be (?:set|given|provided|specified|passed)|requires|required|missing"
+    r"NoneType|must be Tensor, not|(?i:\bnone\b)|must be (?:set|given|provided|specified|passed)|requires|required"
+    r"|missing"
 )
 _OPTIONAL = re.compile(r"Optional|None")
 _MOST = 3

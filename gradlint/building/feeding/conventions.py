@@ -1,12 +1,16 @@
 """Inputs that a model announces itself: Lightning's `example_input_array`, Hugging Face's configuration."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.feeding.hints import SMALLEST_BATCH, Hints
+from gradlint.building.feeding.leaves import entry_leaves
+from gradlint.building.feeding.sizes import fewer
 from gradlint.core.target import InputSpec
 
 Announced = tuple[tuple[InputSpec, ...], str]
@@ -22,6 +26,18 @@ def announced(model: nn.Module, hints: Hints) -> Iterator[Announced]:
     dummy = getattr(model, "dummy_inputs", None)
     if isinstance(dummy, Mapping):
         yield from _of_examples(dummy, hints, "dummy_inputs")
+    yield from _of_weights(model, hints)
+
+
+def _of_weights(model: nn.Module, hints: Hints) -> Iterator[Announced]:
+    """The image that pretrained weights are for, as timm says it; a convolution as first layer says enough itself."""
+    for name in ("pretrained_cfg", "default_cfg"):
+        settings = getattr(model, name, None)
+        size = settings.get("input_size") if isinstance(settings, Mapping) else None
+        first = next(iter(entry_leaves(model, 1)), None)
+        if isinstance(size, tuple | list) and len(size) == 3 and not isinstance(first, _ConvNd):
+            yield (InputSpec((fewer(hints.batch, math.prod(size)), *size)),), name
+            break
 
 
 def _of_examples(example: Any, hints: Hints, source: str) -> Iterator[Announced]:
@@ -85,6 +101,10 @@ def _main_input(name: str, config: Any, hints: Hints) -> InputSpec:
     if name == "input_features":
         length = 2 * int(getattr(config, "max_source_positions", 0) or hints.time)
         return InputSpec((hints.batch, int(getattr(config, "num_mel_bins", 80)), length), name=name)
+    if name == "input_values" and getattr(config, "num_mel_bins", None):  # a spectrogram, time first
+        return InputSpec(
+            (hints.batch, int(getattr(config, "max_length", 0) or hints.time), config.num_mel_bins), name=name
+        )
     if name == "input_values":
         return InputSpec((hints.batch, 16000), name=name)
     return _tokens(name, config, hints)

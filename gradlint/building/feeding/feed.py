@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.built import BuiltModel, Fed
-from gradlint.building.failure import analysis_error, describe, raised_at, text_of
+from gradlint.building.failure import analysis_error, describe, raised_at, text_of, values_needed
 from gradlint.building.feeding.arguments import Proposal, proposals
 from gradlint.building.feeding.conventions import announced, batched
 from gradlint.building.feeding.entries import Entry, enter, entries, is_unwritten, leave, part_entry, parts
@@ -22,7 +22,7 @@ from gradlint.building.feeding.remedies import remedy
 from gradlint.building.feeding.tensors import described, held, make
 from gradlint.building.feeding.trial import Trial, attempt
 from gradlint.building.stubs import MissingPackageError
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.location import Location
 from gradlint.core.target import InputSpec
 
@@ -199,6 +199,9 @@ class _Search:
         self.trials += 1
         args, kwargs = make(proposal, self.built, self.hints)
         trial = attempt(self.built, args, kwargs)
+        if trial.error is not None and values_needed(trial.error, self.built):
+            told = f"the forward pass on {described(args, kwargs)} depends on values: {describe(trial.error)}"
+            raise ValuesNeededError(told, stage="feed", location=self.built.class_location) from trial.error
         if self.first is None and not trial.ok:
             self.first = (trial, described(args, kwargs))
         return trial

@@ -79,9 +79,10 @@ def forward_tree(model: nn.Module) -> ast.FunctionDef | None:
 
 
 def function_tree(owner: type, name: str) -> ast.FunctionDef | None:
-    """Syntax tree of a method; None where there is no source."""
+    """Syntax tree of a method, type comments included; None where there is no source."""
+    text = textwrap.dedent(_source(getattr(owner, name, None)))
     try:
-        tree = ast.parse(textwrap.dedent(_source(getattr(owner, name, None))))
+        tree = ast.parse(text, type_comments="# type: (" in text)
     except SyntaxError:
         return None
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef)), None)

@@ -48,7 +48,9 @@ def resized(proposal: Proposal, text: str, hints: Hints) -> Iterator[Proposal]:
 def _wanted(sides: tuple[int, ...], text: str, hints: Hints) -> Iterator[tuple[int, ...]]:
     dims = len(sides)
     for factor in _growth(text):
-        yield tuple(math.ceil(side * factor) for side in sides)
+        grown = tuple(math.ceil(side * factor) for side in sides)
+        yield from (s for s in hints.image_shapes if len(s) == dims and max(sides) < max(s) <= max(grown))
+        yield grown
     if product_widths(text) is not None:
         yield from (shape for shape in hints.image_shapes if len(shape) == dims)
     apart = _APART.search(text)
@@ -87,10 +89,15 @@ def _with_sides(proposal: Proposal, sides: Sequence[int]) -> Proposal:
     """Another size for the first input and those that are as large (pairs, a mask beside an image); a smaller batch
     where they become very large."""
     full, channels, *before = proposal[0].shape
-    batch = full
-    while batch > SMALLEST_BATCH and batch * channels * math.prod(sides) > _MOST_ELEMENTS:
-        batch //= 2
+    batch = fewer(full, channels * math.prod(sides))
     return tuple(_sized(spec, tuple(before), sides, full, batch) for spec in proposal)
+
+
+def fewer(batch: int, elements: int) -> int:
+    """A smaller batch where one sample of so many elements is very large."""
+    while batch > SMALLEST_BATCH and batch * elements > _MOST_ELEMENTS:
+        batch //= 2
+    return batch
 
 
 def _sized(spec: InputSpec, before: tuple[int, ...], sides: Sequence[int], full: int, batch: int) -> InputSpec:

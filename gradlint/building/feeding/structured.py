@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import register_pytree_node
 
@@ -16,6 +17,9 @@ from gradlint.core.target import InputSpec
 
 _NODES, _EDGES = 32, 128
 _LARGEST_MAP = 64
+_RECORDS = 2
+"""Samples in a list of such as need not have the same size."""
+_LIST = re.compile(r"(\w+\.)*([Ll]ist|[Ss]equence|Iterable)\[[\w.]*Tensor\]")
 _OF_TENSORS = frozenset(dir(Tensor))
 
 Options = Callable[[Argument, int], list[InputSpec]]
@@ -64,6 +68,10 @@ def structured(model: nn.Module, argument: Argument, hints: Hints, options: Opti
     tree = forward_tree(model)
     if tree is None:
         return
+    if _LIST.fullmatch(_annotation(tree, argument.name)):
+        yield from _samples(argument, hints, options)
+    elif (keys := _keys_of_records(tree, argument.name)) and "boxes" in keys:
+        yield _boxes()
     parts = _parts_of(tree, argument.name)
     for kind, names in (("dict", parts.keys), ("object", parts.attributes), ("tuple", parts.unpacked)):
         if not names:
@@ -87,6 +95,16 @@ def structured(model: nn.Module, argument: Argument, hints: Hints, options: Opti
         yield from _maps(hints)
 
 
+def takes_either(model: nn.Module, name: str) -> bool:
+    """Whether a forward asks what its argument is: it takes a plain tensor too."""
+    tree = forward_tree(model)
+    for node in ast.walk(tree) if tree is not None else ():
+        match node:
+            case ast.Call(func=ast.Name(id="isinstance"), args=[ast.Name(id=asked), _]) if asked == name:
+                return True
+    return False
+
+
 def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
     """A list with one entry for each member of a module list."""
     members = model.get_submodule(path)
@@ -98,11 +116,62 @@ def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
             yield InputSpec((), "list", items=items)
 
 
+def _samples(argument: Argument, hints: Hints, options: Options) -> Iterator[InputSpec]:
+    """A list of tensors: feature maps where the model was built for such, else single samples of whatever size."""
+    if hints.stages:
+        yield from _maps(hints)
+    batches = [spec for spec in options(argument, 0) if len(spec.shape) > 1 and spec.shape[0] == hints.batch]
+    for spec in batches[:3]:
+        yield InputSpec((), "list", items=(replace(spec, shape=spec.shape[1:], name=""),) * _RECORDS)
+
+
+def _boxes() -> InputSpec:
+    """What torchvision's detection models, and those made after them, learn from: boxes (x₁, y₁, x₂, y₂) in pixels of
+    each image, and their classes (0 is the background)."""
+    boxes = InputSpec((), "literal", "boxes", value=torch.tensor([[4.0, 4.0, 20.0, 20.0], [8.0, 2.0, 30.0, 25.0]]))
+    labels = InputSpec((2,), "int64", "labels", low=1, high=2)
+    return InputSpec((), "list", items=(InputSpec((), "dict", items=(boxes, labels)),) * _RECORDS)
+
+
+def _keys_of_records(tree: ast.FunctionDef, name: str) -> set[str]:
+    """What is read, by key, of the members of an argument that is walked over: `for target in targets`."""
+    members: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.For | ast.comprehension) and any(_is(n, name) for n in _expressions(node.iter)):
+            members |= {leaf.id for leaf in ast.walk(node.target) if isinstance(leaf, ast.Name)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=ast.Name(id=member), slice=ast.Constant(value=str() as key)) if member in members:
+                found.add(key)
+    return found
+
+
+def _expressions(node: ast.expr) -> Iterator[ast.expr]:
+    """An expression, and what `enumerate` or `zip` is called with in it."""
+    yield node
+    if isinstance(node, ast.Call):
+        yield from node.args
+
+
+def _annotation(tree: ast.FunctionDef, name: str) -> str:
+    found = next((a.annotation for a in tree.args.args if a.arg == name and a.annotation is not None), None)
+    return ast.unparse(found) if found is not None else _type_comments(tree).get(name, "")
+
+
+def _type_comments(tree: ast.FunctionDef) -> dict[str, str]:
+    """Annotations as TorchScript's users wrote them: `# type: (List[Tensor], Optional[Tensor]) -> Tensor`."""
+    given, arrow, _ = (tree.type_comment or "").partition("->")
+    names = [argument.arg for argument in tree.args.args if argument.arg != "self"]
+    call = ast.parse(f"f{given.strip()}", mode="eval").body if arrow else None
+    types = [ast.unparse(part) for part in call.args] if isinstance(call, ast.Call) else []
+    return dict(zip(names, types, strict=True)) if len(types) == len(names) else {}
+
+
 def _is_list(tree: ast.FunctionDef, name: str) -> bool:
     """Whether a forward's argument is annotated as a list of tensors, or sliced and turned round as only lists are."""
-    annotation = next((a.annotation for a in tree.args.args if a.arg == name and a.annotation is not None), None)
-    if annotation is not None:
-        text = ast.unparse(annotation)
+    text = _annotation(tree, name)
+    if text:
         return "Tensor" in text and re.match(r"(\w+\.)*([Ll]ist|[Ss]equence|[Tt]uple|Iterable)\b", text) is not None
     slices = [n.slice for n in ast.walk(tree) if isinstance(n, ast.Subscript) and _is(n.value, name)]
     return any(isinstance(part, ast.Slice) and part.step is not None for part in slices)

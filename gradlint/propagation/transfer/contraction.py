@@ -88,26 +88,28 @@ def project(
     """
     flat = inside > 1 and count(dims, Role.POSITION) == 1
     x = signal.value
-    acting = Acting(call, weight, dims, inputs / max(1, int(matrix.index.max()) + 1), turned)
+    acting = Acting(call.bare, weight, dims, inputs / max(1, int(matrix.index.max()) + 1), turned)
     y, from_mean = _forward(call, x, matrix, taps, acting, flat=flat)
     seen = P.moments(x)
     if flat:
         seen = P.Moments(seen.q, seen.q, seen.s, seen.s)
     out_units = max(1, int(matrix.index.max()) + 1)
-    varied = uneven(matrix.energies)
+    varied, is_wide = uneven(matrix.energies), x.shape[1] > 1
+    total, coherence = matrix.total / inputs, (matrix.mean * out_units) ** 2 * taps.valid if matrix.has_mean else 0.0
+    read = x if call.run.repeats.is_repeated(weight) else x.new_empty(0)  # only a weight that acts again asks for it
 
     def back(g: Tensor, scale: float) -> Tensor:
-        acting.learn(g, x, seen, scale * math.sqrt(taps.valid))
+        acting.learn(g, read, seen, scale * math.sqrt(taps.valid))
         weighed = g if varied is None else g * varied.sqrt()
         m = P.moments(weighed)
         both = 0.0 if flat else taps.gain_both
         energy = P.Moments(m.q * taps.gain, m.p * both, m.s * taps.gain, m.o * both)
-        back_x = acting.back(weighed, energy.times(matrix.total / inputs))
-        if matrix.has_mean:
+        back_x = acting.back(weighed, energy.times(total))
+        if coherence:
             around = P.centred_blocks(g)
             coherent = P.moments(g).minus(around).plus(around.times(1 / out_units))
-            back_x = back_x + P.columns(coherent.times((matrix.mean * out_units) ** 2 * taps.valid))
-        return back_x if x.shape[1] > 1 else back_x[:, :1]
+            back_x = back_x + P.columns(coherent.times(coherence))
+        return back_x if is_wide else back_x[:, :1]
 
     result = emit(y, (signal.x, back))
     return Signal(result, call.shape, dims, dense=True, varied=varied, offset=from_mean.mean(0))
@@ -133,9 +135,9 @@ def _forward(call: Call, x: Tensor, matrix: Rows, taps: Taps, acting: Acting, *,
 
 
 def uneven(variances: Tensor) -> Tensor | None:
-    """Variance of each unit relative to their mean."""
-    middle = float(variances.mean())
-    return variances / middle if middle > 0 else None
+    """Variance of each unit relative to their mean; None where they have the same."""
+    low, high = (float(end) for end in variances.aminmax())
+    return variances / variances.mean() if high > 0 and low < high else None
 
 
 ONE = P.Moments(1.0, 1.0, 1.0, 1.0)
@@ -147,11 +149,11 @@ def add_bias(call: Call, signal: Signal, bias: object, index: Tensor) -> Signal:
         return signal
     if not isinstance(bias, Weight):
         return signal.with_x(signal.x + call.signal(bias, signal.dims).x)
-    repeats = call.run.repeats
+    repeats, dims, bare = call.run.repeats, signal.dims, call.bare
     offset = per_unit(bias, index, "bias", repeats.key(bias, call.key))
 
     def back(g: Tensor, scale: float) -> Tensor:
-        learn_weight(call, bias, g, None, ONE, signal.dims, scale)
+        learn_weight(bare, bias, g, None, ONE, dims, scale)
         return g
 
     y = emit(signal.value + offset, (signal.x, back)) if signal.x.requires_grad else signal.x + offset

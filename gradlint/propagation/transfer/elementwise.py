@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all
+from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_all, converted
 from gradlint.propagation.dims import Dims, Role, count, default_dims
 from gradlint.propagation.kinship import Kinship, summed
 from gradlint.propagation.profiles import Profile, mixed
@@ -122,7 +121,7 @@ def elementwise(call: Call) -> Signal:
     ready, dims = operands(call, leaves)
     lookup = {id(v): r for v, r in zip(leaves, ready, strict=True)}
     given = (call.args, dict(call.kwargs))
-    args, kwargs = tree_map(lambda v: lookup.get(id(v), v), given, is_leaf=lambda v: isinstance(v, OPERANDS))
+    args, kwargs = converted(given, lambda v: lookup.get(id(v), v))
     y = _evaluate(call, args, kwargs)
     signals = [v for v in leaves if isinstance(v, Signal)]
     first = signals[0] if signals else call.signal(leaves[0], dims)
@@ -179,7 +178,7 @@ def _profile(signals: list[Signal], shape: tuple[int, ...]) -> Profile | None:
     lying = [s.profile if s.profile is not None and tuple(map(len, s.profile)) == extents else None for s in signals]
     if all(profile is None for profile in lying):
         return None
-    return mixed(lying, [P.moments(s.value).q for s in signals])
+    return mixed(lying, [P.moments(s.value.to(P.DTYPE)).q for s in signals])  # a comparison's are no numbers
 
 
 def _mask(call: Call, signals: list[Signal]) -> Any:

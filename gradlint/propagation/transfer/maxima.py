@@ -145,19 +145,27 @@ def extreme(call: Call) -> Any:
     """`amax`, `amin`, `max`, `min` over dims: over units the largest particle, over places the largest draw."""
     if len(call.args) > 1 and isinstance(call.args[1], Signal | Tensor):
         return elementwise(call)
+    result = _end(call, -1.0 if call.op.op in ("amin", "min") else 1.0)
+    return (result, Ids(call.shape)) if isinstance(call.node.meta.get("val"), tuple | list) else result
+
+
+def both_ends(call: Call) -> tuple[Signal, Signal]:
+    """`aminmax`, over all dims where none is named."""
+    return _end(call, -1.0), _end(call, 1.0)
+
+
+def _end(call: Call, sign: float) -> Signal:
+    """The largest (sign 1) or the smallest."""
     signal = call.signal(call.args[0])
     axes = reduced_axes(call)
-    sign = -1.0 if call.op.op in ("amin", "min", "aminmax") else 1.0
     gone = [signal.dims[i] for i in axes]
     x = _over_replicas(call, signal if sign > 0 else signal.with_x(-signal.x, before=None), gone)
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
-    x = _largest_unit(x, units, evenly=call.op.op in ("amax", "amin"))
+    x = _largest_unit(x, units, evenly=call.op.op in ("amax", "amin", "aminmax"))
     group = units if 1 < units < P.distinct() else signal.group
     if axes == (len(signal.shape) - 1,) and _only_shifts(call.node):
         x = x.detach()
-    result = Signal(x * sign, call.shape, remaining_dims(signal, axes, call.shape), group=group)
-    meta = call.node.meta.get("val")
-    return (result, Ids(call.shape)) if isinstance(meta, tuple | list) else result
+    return Signal(x * sign, call.shape, remaining_dims(signal, axes, call.shape), group=group)
 
 
 def _only_shifts(node: fx.Node) -> bool:
@@ -236,4 +244,5 @@ RULES: dict[str, Transfer] = {
     **{f"max_pool{n}d_with_indices": max_pool(n) for n in (1, 2, 3)},
     **{f"adaptive_max_pool{n}d": adaptive_max_pool(n) for n in (1, 2, 3)},
     **dict.fromkeys("amax amin max min".split(), extreme),
+    "aminmax": both_ends,
 }

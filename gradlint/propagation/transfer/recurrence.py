@@ -74,8 +74,8 @@ def _run(call: Call, signal: Signal, weights: tuple[Weight, ...], cell: Cell, *,
 
         def learned(g: Tensor, scale: float) -> Tensor:
             learn(run(g)[len(leaves) :], [f[len(leaves) :] for f in run.flipped(g)], scale)
-            arrived = call.run.arriving.get(call.op.name, 0.0)
-            call.run.arriving[call.op.name] = arrived + run(g)[0].square().mean((1, 2)) * scale**2
+            arrived = call.run.arrived.steps.get(call.op.name, 0.0)
+            call.run.arrived.steps[call.op.name] = arrived + run(g)[0].square().mean((1, 2)) * scale**2
             return torch.zeros_like(g)
 
         hook = torch.zeros(P.R, P.S, dtype=P.DTYPE, requires_grad=call.op.requires_grad)
