@@ -31,20 +31,25 @@ class NodeFlow:
     """Elementwise maps of one tensor only: RMS of the local derivative."""
     bounded: bool = False
     """Elementwise maps only: the map's range is bounded on both sides (sigmoid, tanh, a hand-written clamp)."""
+    contrast: float | None = None
+    """Half the mean square of the difference between two samples at one position: q − s, without cancellation."""
     known: bool = True
     sd: float | None = None
     """Predicted scatter of log10 gradient RMS over initialisations."""
 
     @property
-    def sample_correlation(self) -> float | None:
-        """Correlation between two samples after the unit mean is removed: 1 means that inputs cannot be told apart."""
+    def sample_separation(self) -> float | None:
+        """1 − the correlation of two samples after the unit mean is removed: 0 means that inputs cannot be told apart.
+
+        From their differences where these are known: q − s cannot show what lies below 1e-16 of q.
+        """
         if self.q is None or self.s is None or self.mean is None:
             return None
-        common = self.mean * self.mean
-        variance = self.q - common
+        variance = self.q - self.mean * self.mean
         if not math.isfinite(variance) or variance <= 1e-30:
             return None
-        return max(-1.0, min(1.0, (self.s - common) / variance))
+        apart = self.q - self.s if self.contrast is None else self.contrast
+        return max(0.0, min(2.0, apart / variance))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,12 +94,20 @@ def _figures(run: "Propagation", node: fx.Node, signal: Signal) -> NodeFlow:
         q=m.q,
         p=m.p,
         s=m.s,
+        contrast=_contrast(x),
         o=m.o,
         saturated=slopes.saturated if slopes is not None else None,
         dead=slopes.dead if slopes is not None else None,
         slope_rms=slopes.rms if slopes is not None else None,
         bounded=slopes is not None and slopes.bounded,
     )
+
+
+def _contrast(x: Tensor) -> float:
+    """Half the mean square of what differs between samples a and b, at either position."""
+    apart = x[:2] - x[2:]
+    scale = P.scale_of(apart)
+    return float((apart / scale).square().mean()) * scale**2 / 2 if scale < 1e150 else math.inf
 
 
 def _together(kinds: list[NodeFlow], sizes: Sequence[int]) -> NodeFlow:
@@ -117,6 +125,7 @@ def _together(kinds: list[NodeFlow], sizes: Sequence[int]) -> NodeFlow:
         q=mean([k.q for k in kinds]),
         p=mean([k.p for k in kinds]),
         s=mean([k.s for k in kinds]),
+        contrast=mean([k.contrast for k in kinds]),
         o=mean([k.o for k in kinds]),
         saturated=mean([k.saturated for k in kinds]),
         dead=mean([k.dead for k in kinds]),

@@ -37,7 +37,7 @@ def separation(ctx: RuleContext, bones: Skeleton) -> Separation | None:
     if ctx.flow.mixes_samples:
         return None
     path = before_pooling(bones)
-    known = {name: 1 - c for name in path for c in [sample_correlation(ctx, name)] if c is not None}
+    known = {name: apart for name in path if (apart := sample_separation(ctx, name)) is not None}
     if len(known) < 2:
         return None
     names = list(known)
@@ -46,7 +46,7 @@ def separation(ctx: RuleContext, bones: Skeleton) -> Separation | None:
     return Separation(tuple(names[: names.index(end) + 1]), known[names[0]], known[end])
 
 
-def sample_correlation(ctx: RuleContext, name: str) -> float | None:
-    """Correlation of two samples at a node; None where it is not known."""
+def sample_separation(ctx: RuleContext, name: str) -> float | None:
+    """1 − correlation of two samples at a node; None where it is not known."""
     flow = ctx.flow.nodes.get(name)
-    return flow.sample_correlation if flow is not None and flow.known else None
+    return flow.sample_separation if flow is not None and flow.known else None

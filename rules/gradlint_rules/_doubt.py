@@ -13,4 +13,4 @@ def unknown_between(ctx: RuleContext, names: Iterable[str]) -> str | None:
         return None
     inside = (u for u in ctx.flow.unknown if u.node in index and min(places) < index[u.node] < max(places))
     found = next(inside, None)
-    return found and f"{found.op} ({found.reason or 'no transfer rule'})"
+    return None if found is None else f"{found.op} ({found.reason or 'no transfer rule'})"

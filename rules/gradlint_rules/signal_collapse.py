@@ -138,7 +138,7 @@ def _remedies(ctx: RuleContext, bones: Skeleton) -> tuple[Remedy, ...]:
 def _with_norm(ctx: RuleContext, norm: Edit, node: str, last: float) -> tuple[str, ...]:
     """What normalisation would leave."""
     after = ctx.what_if(norm)
-    left = 1 - c if after is not None and (c := after.nodes[node].sample_correlation) is not None else None
+    left = after.nodes[node].sample_separation if after is not None else None
     if left is None or left <= last:
         return ()
     return (f"with normalisation {number(left)} of the variance would still tell two inputs apart",)

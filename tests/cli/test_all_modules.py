@@ -69,7 +69,7 @@ def test_parts_are_left_to_their_model_unless_they_are_asked_for(here: Call, sic
     assert (code, models(text)) == (1, ["Encoder", "Head", "Net"])
     assert "error[GL101]: saturating-stack  Encoder: 20 sigmoid layers" in text
     assert "error[GL101]: saturating-stack  Net: 20 sigmoid layers" in text
-    assert "Head: built guessed: width=" in text
+    assert "Head: built as in net.py:25" in text
 
 
 def test_the_key_says_the_same(here: Call, sick: Path, tmp_path: Path) -> None:
