@@ -32,9 +32,19 @@ def find_targets(
     if not only:
         open_ones = [c for c in principal(scan.candidates, parts=parts) if c.name not in named]
         wanted = [c for c in open_ones if _wanted(c, scan, parts=parts)]
-        # where a file says of nothing how it is built, a guess at its classes is better than nothing
-        found += [_target(c, scan) for c in wanted or (() if found else principal(scan.classes))]
+        # where a file says of nothing how it is built, a guess is better than nothing
+        found += [_target(c, scan) for c in wanted or (() if found else _guessed_at(scan))]
     return sorted(found, key=lambda target: target.line)
+
+
+def _guessed_at(scan: FileScan) -> list[Candidate]:
+    """Classes of which nothing says how they are built; factories instead that ask for less than what they build."""
+    classes = principal(scan.classes)
+    asks = {candidate.name: len(candidate.required) for candidate in classes}
+    factories = [c for c in principal(scan.candidates) if c.kind is TargetKind.FACTORY]
+    shorter = [f for f in factories if any(asks.get(name, 0) > len(f.required) for name in f.uses)]
+    covered = {name for factory in shorter for name in factory.uses}
+    return [candidate for candidate in classes if candidate.name not in covered] + shorter
 
 
 def parse_target(text: str) -> Target:

@@ -16,6 +16,7 @@ from gradlint.discovery.flow_values import (
     loss_function,
     loss_name,
 )
+from gradlint.discovery.growing import filled
 from gradlint.discovery.initialisers import Initialisations
 from gradlint.discovery.initialising import TRAINING, initialises
 from gradlint.discovery.inputs import from_elsewhere, read_inputs
@@ -67,12 +68,13 @@ class Follower:
             self._assignment(statement)
         else:
             for child in ast.iter_child_nodes(statement):
-                if isinstance(child, ast.expr) and child is not getattr(statement, "target", None):
-                    self.value(child)
-                elif isinstance(child, ast.withitem):
-                    self.value(child.context_expr)
+                part = getattr(child, "context_expr", child)
+                if isinstance(part, ast.expr) and part is not getattr(statement, "target", None):
+                    self.value(part)
         if isinstance(statement, ast.AugAssign | ast.For | ast.AsyncFor):
             self._forget(statement.target)
+        for container in (one for one in filled(statement) if self.values.get(key_of(one)) is None):
+            self._forget(container)
         if isinstance(statement, ast.For | ast.AsyncFor | ast.While):
             self._loop(statement)
         elif isinstance(statement, ast.If):
@@ -136,8 +138,7 @@ class Follower:
             before = self.scope.get(key)
             if before is not None and key in mentions(node):  # x = x.to(device)
                 node = inlined(node, {key: before})
-            self.scope[key] = node
-            self.local[key] = node
+            self.scope[key] = self.local[key] = node
             self._name_construction(key, value)
         elif isinstance(target, ast.Attribute | ast.Subscript):
             self.scope[ast.unparse(target)] = node
@@ -168,8 +169,7 @@ class Follower:
         for leaf in ast.walk(target):
             key = key_of(leaf)
             if key:
-                self.values[key] = None
-                self.scope[key] = None
+                self.values[key] = self.scope[key] = None
                 self.local.pop(key, None)
 
     def value(self, node: ast.expr) -> Value:
@@ -290,11 +290,10 @@ class Follower:
         index = model.construction
         if self.records and index is not None and self.notebook.constructions[index].inputs is None:
             made = self.notebook.constructions[index]
-            names, functions = self.notebook.names, self.notebook.functions
             try:
-                inputs = read_inputs(call, self.scope, names, functions)
+                inputs = read_inputs(call, self.scope, self.notebook.names, self.notebook.functions)
                 self.notebook.constructions[index] = replace(made, inputs=inputs, fed_at=call.lineno)
             except UnreadableError:
-                if not made.unread_at and not chained and not from_elsewhere(call, self.scope, names):
+                if not made.unread_at and not chained and not from_elsewhere(call, self.scope, self.notebook.names):
                     self.notebook.constructions[index] = replace(made, unread_at=call.lineno)
         return OutputValue(model.candidate)

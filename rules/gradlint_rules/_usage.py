@@ -1,6 +1,7 @@
 """Signs in a file's own code that a parameter need not learn from this forward pass."""
 
 import ast
+from collections.abc import Iterator
 
 from gradlint.api import Location, ParameterInfo, RuleContext, Stray
 
@@ -22,6 +23,7 @@ class Usage:
         self.dynamic = any(
             isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "getattr" for n in outside
         )
+        self.handed_in = {name for function in functions if function.name == "__init__" for name in _kept(function)}
         nodes = ctx.graph.nodes.values()
         self.straight = any(n.op == "detach" and ctx.graph.nodes[n.inputs[0]].op == "sub" for n in nodes if n.inputs)
 
@@ -40,6 +42,8 @@ class Usage:
             return True
         if parameter.used:
             return self.straight or not self._with_gradient(parameter) or self._leftover(parameter)
+        if parts[0] in self.handed_in:
+            return True  # kept for whoever handed it in: `model.generator(decoded)`
         return self.dynamic or all(part in self.read for part in parts[:1] + parts[1:-1])
 
     def _leftover(self, parameter: ParameterInfo) -> bool:
@@ -52,6 +56,14 @@ class Usage:
         graph = self.ctx.graph
         own = [n.name for n in graph.nodes.values() if n.op == "parameter" and n.target == parameter.name]
         return any(graph.nodes[user].grad_enabled for name in own for user in graph.users[name])
+
+
+def _kept(constructor: ast.FunctionDef) -> Iterator[str]:
+    """Attributes that a constructor only keeps of what it is handed: `self.generator = generator`."""
+    given = {argument.arg for argument in (*constructor.args.args, *constructor.args.kwonlyargs)}
+    for node in ast.walk(constructor):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in given:
+            yield from (target.attr for target in node.targets if isinstance(target, ast.Attribute))
 
 
 class Containers:

@@ -131,3 +131,19 @@ def test_a_table_that_leaves_out_what_is_required_does_not() -> None:
     table = 'TABLE = {"small": {"cls": Net, "settings": {"depth": 8}}}\n'
     (net,) = find_targets(scan_file("net.py", PARTS + table))
     assert net.built == "defaults"
+
+
+def test_a_factory_that_asks_for_less_stands_for_what_it_builds() -> None:
+    source = """
+from torch import nn
+class Part(nn.Module):
+    def __init__(self, width): super().__init__()
+    def forward(self, x): return x
+class Net(nn.Module):
+    def __init__(self, encoder, decoder, head): super().__init__()
+    def forward(self, x): return x
+def make(width): return Net(Part(width), Part(width), nn.Linear(width, 2))
+"""
+    assert [t.name for t in find_targets(scan_file("model.py", source))] == ["make"]
+    longer = source.replace("def make(width)", "def make(width, depth, heads)")
+    assert [t.name for t in find_targets(scan_file("model.py", longer))] == ["Net"]

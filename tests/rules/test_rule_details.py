@@ -148,6 +148,27 @@ class Net(nn.Module):
         assert only(judged.findings).location.line == 10
 
 
+def test_a_part_that_was_handed_in_may_be_meant_for_others(judge: Callable[..., Any]) -> None:
+    source = (
+        HEAD
+        + """
+class Net(nn.Module):
+    def __init__(self, body, generator):
+        super().__init__()
+        self.body, self.generator = body, GENERATOR
+        self.generator = GENERATOR
+
+    def forward(self, x):
+        return self.body(x)
+
+def make():
+    return Net(nn.Linear(8, 8), nn.Linear(8, 50))
+"""
+    )
+    assert judge(source.replace("GENERATOR", "generator")).codes == set()
+    assert judge(source.replace("GENERATOR", "nn.Linear(8, 50)")).codes == {"GL503"}
+
+
 def test_zeros_that_wake_are_left_alone(judge: Callable[..., Any]) -> None:
     source = (
         HEAD

@@ -100,3 +100,13 @@ def test_all_options_of_a_parser_that_a_function_makes(tmp_path: Path) -> None:
         "    p.add_argument('--activation', default='SiLU')\n    args = p.parse_args()\n    net = Net(args)\n"
     )
     assert examined(tmp_path, body + main).built.model.a.in_features == 9
+
+
+def test_a_dictionary_that_a_loop_fills_is_counted_when_it_is_full(tmp_path: Path) -> None:
+    body = (
+        "index = {}\nfor word in 'a b c b'.split():\n    index[word] = len(index)\n"
+        + NET
+        + "net = Net(len(index), 7)\n"
+    )
+    found = examined(tmp_path, body)
+    assert (found.built.model.a.in_features, doubts(found)) == (3, [])
