@@ -26,7 +26,7 @@ _CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)|not 
 _PATTERN = re.compile(r"pattern [\"']([^\"'>]+)->")
 _USUAL_SIDES = {2: ((64, 64), (224, 224)), 3: ((8, 64, 64), (16, 112, 112))}
 _LARGEST = {1: 65536, 2: 1024, 3: 128}
-_BLINDLY = {1: 65536, 2: 256, 3: 64}
+_BLINDLY = {1: 65536, 2: 256, 3: 128}
 """Sides up to which a size is guessed, where nothing tells it."""
 _MOST_ELEMENTS = 10_000_000
 
