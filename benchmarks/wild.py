@@ -43,7 +43,7 @@ def main() -> int:
     records = _run([file for found in files.values() for file in found], options)
     rows = [_row(name, [records.get(str(f), _dead(f)) for f in found]) for name, found in files.items() if found]
     everything = [records.get(str(f), _dead(f)) for found in files.values() for f in found]
-    text = table(("library", "files", *STEPS, "every model"), [*rows, _row("all", everything)])
+    text = table(("library", "files", "with a model", *STEPS, "every model"), [*rows, _row("all", everything)])
     losses = table(("share", "stage", "reason", "as in"), _losses(everything, options.folder))
     print(f"\n{text}\n\n{losses}\n")
     save("wild", {str(Path(file).relative_to(options.folder.resolve())): record for file, record in records.items()})
@@ -72,11 +72,17 @@ def reached(model: Record) -> set[str]:
 
 
 def _row(name: str, records: Sequence[Record]) -> list[str]:
-    """One line of the funnel: files of which at least one model came through each step."""
+    """One line of the funnel: files of which at least one model came through each step, of those that hold a model."""
+    files, records = len(records), [record for record in records if not _is_bare(record)]
     came = [set[str]().union(*(reached(model) for model in record["models"])) for record in records]
     every = [bool(r["models"]) and all("meaningful" in reached(model) for model in r["models"]) for r in records]
     counts = [sum(step in steps for steps in came) for step in STEPS]
-    return [name, str(len(records)), *(_share(count, len(records)) for count in (*counts, sum(every)))]
+    return [name, str(files), str(len(records)), *(_share(count, len(records)) for count in (*counts, sum(every)))]
+
+
+def _is_bare(record: Record) -> bool:
+    """Whether all that a file's modules hold is no parameter: activations, metrics, bases that others derive from."""
+    return bool(record["models"]) and all(model.get("parameters") == 0 for model in record["models"])
 
 
 def _share(count: int, total: int) -> str:
@@ -90,7 +96,7 @@ def _losses(records: Sequence[Record], folder: Path) -> list[list[str]]:
     for record in records:
         if any("meaningful" in reached(model) for model in record["models"]):
             continue
-        reason = _reason(record)
+        reason = ("-", "no model: no module of it holds a parameter") if _is_bare(record) else _reason(record)
         reasons[reason] += 1
         examples.setdefault(reason, str(Path(record["file"]).relative_to(folder.resolve())))
     return [[str(n), *reason, examples[reason]] for reason, n in reasons.most_common()]

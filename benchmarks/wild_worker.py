@@ -6,13 +6,16 @@ torch is imported once; each file is then examined in a fork of its own, so that
 memory costs one file only.
 """
 
+import inspect
 import json
 import os
+import re
 import resource
 import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from common import import_torchvision
 from scoring import parameters
 from zoo_worker import few, flow_figures, truly_zero
 
-from gradlint import probe
+from gradlint import building, probe
 from gradlint.building.devices import cpu_for_cuda
 from gradlint.config import Config
 from gradlint.core.errors import AnalysisError
@@ -32,13 +35,19 @@ from gradlint.worker.analysis import Examined
 from gradlint.worker.stages import InternalError
 
 MEMORY = 8 * 2**30
-LIMIT = 150
+LIMIT = 300
 """Seconds of CPU per file."""
 MOST = 2
 """Models looked at per file: the first and the last that it defines (a file of forty sizes of one architecture would
 count for no more than one)."""
 MEASURABLE = 40_000_000
 """Parameters up to which a real backward pass is run."""
+
+LOOKED_AT = 400_000_000
+"""Parameters up to which gradients that are predicted to be zero are looked at; of a larger model those of a copy that
+has two layers of each kind where it has many."""
+_DEPTH = re.compile(r"(num|n)_(\w+_)?(layers|blocks)|depth\w*|layers|n_layer")
+_FEW = 2
 
 Record = dict[str, Any]
 
@@ -99,15 +108,57 @@ def _model(target: Target, source: str) -> Record:
             record["built"] = examined.built.built
             record["fed"] = examined.fed is not None
             record["real"] = _backward(examined)  # first: what follows makes the model float64
-            small = record["parameters"] <= MEASURABLE
-            record["truly_zero"] = truly_zero(examined, source, record["zero"]) if small else []
+            record["truly_zero"] = _truly_zero(examined, source, record)
     except InternalError as error:
         record |= {"error": f"internal: {error}", "stage": stages[-1] if stages else ""}
         record["traceback"] = "".join(traceback.format_exception(error))
     except AnalysisError as error:
         record |= {"error": error.message, "stage": error.stage}
+        record["parameters"] = _held(target, source) if error.stage == "feed" else None
     record["cpu"] = time.process_time() - start
     return record
+
+
+def _truly_zero(examined: Examined, source: str, record: Record) -> list[str]:
+    """Which gradients that are predicted to be zero are, by a real backward pass: its own, or a shallow copy's."""
+    if not record["zero"] or record["parameters"] <= LOOKED_AT:
+        return truly_zero(examined, source, record["zero"], LOOKED_AT)
+    shallow = _shallow(examined, source)
+    if shallow is None:
+        return []
+    zero = flow_figures(shallow)["zero"]
+    true = set(truly_zero(shallow, source, zero, LOOKED_AT))
+    kinds = {_kind(name) for name in true} - {_kind(name) for name in shallow.graph.reachable if name not in true}
+    return [name for name in record["zero"] if _kind(name) in kinds]
+
+
+def _shallow(examined: Examined, source: str) -> Examined | None:
+    """The same model with two layers of each kind; None where no argument says how many there are."""
+    target = examined.built.target or examined.target
+    parameters = inspect.signature(type(examined.built.model)).parameters
+    given = {name: (target.kwargs or {}).get(name, p.default) for name, p in parameters.items()}
+    fewer = {n: _FEW for n, v in given.items() if _DEPTH.fullmatch(n) and type(v) is int and v > _FEW}
+    if not fewer or target.args:
+        return None
+    fewer_layers = replace(target, kwargs={**(target.kwargs or {}), **fewer})
+    try:
+        return analysis.examine(fewer_layers, source, on_stage=lambda name: None)
+    except AnalysisError:
+        return None
+
+
+def _kind(name: str) -> str:
+    """A parameter's name without the numbers of its layers."""
+    return re.sub(r"\.\d+(?=\.)", ".*", name)
+
+
+def _held(target: Target, source: str) -> int | None:
+    """Parameters of a model of which no more is known; None where it cannot be built."""
+    try:
+        model = building.build(target, building.load_module(target.path, source=source)).model
+    except AnalysisError:
+        return None
+    return sum(p.numel() for p in model.parameters())
 
 
 def _backward(examined: Examined) -> str:

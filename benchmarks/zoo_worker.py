@@ -99,14 +99,14 @@ def flow_figures(examined: Examined) -> dict[str, Any]:
     }
 
 
-def truly_zero(examined: Examined, source: str, zero: list[str]) -> list[str]:
+def truly_zero(examined: Examined, source: str, zero: list[str], most: int = MEASURABLE) -> list[str]:
     """Which of the parameters that are predicted to get a zero gradient do get one, by a real backward pass.
 
     There are such: what shifts every position alike is taken out by the batch norm of whoever reads it, and a head of
     zeros passes nothing on. Models too large to be measured are not believed.
     """
     model = examined.built.model
-    if not zero or examined.fed is None or sum(p.numel() for p in model.parameters()) > MEASURABLE:
+    if not zero or examined.fed is None or sum(p.numel() for p in model.parameters()) > most:
         return []
     if examined.built.fake_mode is not None:
         namespace = building.load_module(examined.target.path, source=source)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gradlint.core.target import TargetKind
+from gradlint.discovery.abstract import is_abstract
 from gradlint.discovery.factories import factory_candidate, find_factories, find_instances
 from gradlint.discovery.modules import (
     ENTRIES,
@@ -86,7 +87,7 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
     for ancestor in lineage:
         forward = _method(ancestor, "forward")
         if forward is not None:
-            return not _is_abstract(forward)
+            return not is_abstract(forward, lineage, names)
         for base in ancestor.bases:
             dotted = names.dotted(base)
             if dotted in classes or dotted.endswith((".Module", ".ModuleList", ".ModuleDict", ".ABC", ".Generic")):
@@ -97,16 +98,6 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
         return True
     entered = (method for ancestor in lineage for name in ENTRIES if (method := _method(ancestor, name)) is not None)
     return any(runs_own_parts(method) for method in entered)
-
-
-def _is_abstract(forward: ast.FunctionDef) -> bool:
-    """Whether a method only says that subclasses must define it."""
-    texts = [ast.unparse(statement) for statement in forward.body if not _is_docstring(statement)]
-    return all(text in ("pass", "...") or text.startswith("raise NotImplementedError") for text in texts)
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _config(

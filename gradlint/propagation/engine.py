@@ -198,7 +198,8 @@ class Propagation:
         meta = call.node.meta.get("val")
         ids = any(isinstance(a, Ids) for a in call.args)
         counted = isinstance(meta, TensorMeta) and not meta.dtype.is_floating_point
-        if isinstance(meta, TensorMeta) and ((rule is None and counted) or (ids and not call.op.requires_grad)):
+        unread = ids and not call.op.requires_grad and (counted or call.op.op not in LOOKUPS)
+        if isinstance(meta, TensorMeta) and ((rule is None and counted) or unread):
             return Ids(tuple(meta.shape))
         value = by_shape(call) if rule is None else rule(call)
         return value if self.editor is None else self.editor.after(call, value)

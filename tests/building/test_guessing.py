@@ -324,6 +324,48 @@ def test_the_first_failed_guess_is_told(tmp_path: Path) -> None:
         examined(tmp_path, body)
 
 
+PATCHED = """
+class Net(nn.Module):
+    def __init__(self, image_size, small_patch_size=12, large_patch_size=16):
+        super().__init__()
+        assert image_size % small_patch_size == 0 and image_size % large_patch_size == 0, "no whole patches"
+        self.conv = nn.Conv2d(3, 8, large_patch_size, stride=large_patch_size)
+
+    def forward(self, x):
+        return self.conv(x)
+"""
+LISTED = """
+class Part(nn.Module):
+    def __init__(self, width=32, extra_dim: int = None):
+        super().__init__()
+        self.fc = nn.Linear(
+            width,
+            2 * extra_dim,
+        )
+
+    def forward(self, x):
+        return self.fc(x)
+
+
+class Net(nn.Module):
+    def __init__(self, parts: list[Part]):
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x):
+        return sum(part(x) for part in self.parts)
+"""
+
+
+def test_an_image_has_whole_patches_of_every_size(tmp_path: Path) -> None:
+    assert examined(tmp_path, PATCHED).built.built == "guessed: image_size=192"
+
+
+def test_what_parts_in_a_list_lack_is_guessed(tmp_path: Path) -> None:
+    parts = ", ".join(["Part(extra_dim=256)"] * 2)
+    assert examined(tmp_path, LISTED).built.built == f"guessed: parts=[{parts}]"
+
+
 def test_a_statement_beside_the_model_that_fails_is_told(tmp_path: Path) -> None:
     body = POSITIONAL.replace("class Net", "WIDTH = undefined()\n\nclass Net", 1).replace("hidden_size)", "WIDTH)", 1)
     with pytest.raises(AnalysisError, match="building Net failed: NameError: name 'undefined' is not defined") as error:

@@ -147,3 +147,41 @@ def make(width): return Net(Part(width), Part(width), nn.Linear(width, 2))
     assert [t.name for t in find_targets(scan_file("model.py", source))] == ["make"]
     longer = source.replace("def make(width)", "def make(width, depth, heads)")
     assert [t.name for t in find_targets(scan_file("model.py", longer))] == ["Net"]
+
+
+BASE = """
+from torch import nn
+class Base(nn.Module):
+    def forward(self, x): return self.head(self.encoder(x))
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(8, 8), nn.Linear(8, 2)
+"""
+
+
+def test_a_class_whose_parts_only_subclasses_have_is_no_model() -> None:
+    assert [target.name for target in find_targets(scan_file("net.py", BASE), parts=True)] == ["Net"]
+    only = BASE.partition("class Net")[0]
+    assert find_targets(scan_file("net.py", only)) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "    encoder = head = nn.ReLU()\n",
+        "    encoder: nn.Module\n    head: nn.Module\n",
+        "    def encoder(self, x): return x\n    head = encoder\n",
+        "    def __init__(self, **parts):\n        for n, p in parts.items(): setattr(self, n, p)\n",
+        "    def __getattr__(self, name): return nn.ReLU()\n",
+    ],
+)
+def test_parts_come_about_in_many_ways(given: str) -> None:
+    source = BASE.partition("class Net")[0].replace("    def forward", f"{given}    def forward")
+    assert [target.name for target in find_targets(scan_file("net.py", source))] == ["Base"]
+
+
+def test_what_comes_from_elsewhere_may_give_the_parts() -> None:
+    source = BASE.partition("class Net")[0].replace("(nn.Module)", "(nn.Module, PartsMixin)")
+    source = f"from parts import PartsMixin\n{source}"
+    assert [target.name for target in find_targets(scan_file("net.py", source))] == ["Base"]

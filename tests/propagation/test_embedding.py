@@ -76,3 +76,21 @@ EMBEDDED = (
 @each(EMBEDDED)
 def test_embedding(case: Case) -> None:
     check(case)
+
+
+class Quantised(nn.Module):
+    """The nearest entry of a code book that no gradient trains; the gradient goes straight through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = nn.Embedding(64, WIDTH)
+        self.codes.weight.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        entries = self.codes((x @ self.codes.weight.t()).argmax(-1))
+        result: torch.Tensor = x + (entries - x).detach()
+        return result
+
+
+def test_a_code_book_that_is_not_trained() -> None:
+    check(Case("quantised", lambda: Chain(dense(), Quantised(), dense()), ((8, 24, WIDTH),), within=0.06))

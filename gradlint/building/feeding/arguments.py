@@ -12,7 +12,7 @@ from torch import nn
 from gradlint.building.feeding.documented import documented
 from gradlint.building.feeding.fitting import fitted
 from gradlint.building.feeding.forward_source import Argument
-from gradlint.building.feeding.hints import Hints
+from gradlint.building.feeding.hints import Hints, told_number
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
 from gradlint.building.feeding.structured import structured, takes_either
 from gradlint.building.snapshot import undisturbed
@@ -23,6 +23,9 @@ _STEPS = ("t", "ts", "time", "timestep", "timesteps", "step", "steps", "noise_le
 _STATE_MAKERS = ("init_hidden", "initHidden", "init_state", "initial_state", "get_initial_state", "begin_state")
 _LENGTHS = ("len", "length")
 _STATES = ("hidden", "state", "hx", "h0", "h_0", "h", "c0", "memory_state", "hidden_state", "prev_state", "cache")
+_WHAT_BLOCKS_PASS_ON = "hidden_states"
+"""A recurrent state nowhere where it comes first."""
+_WIDTHS = ("_channels", "_dim", "_features", "_width", "_size")
 _IDS = ("idx", "ids", "token", "tokens", "input_ids", "src", "tgt", "trg", "indices", "text", "caption", "words")
 _COORDINATES = ("_ids", "_coords", "_positions", "_pos")
 _IMAGES = ("img", "imgs", "image", "images", "picture", "pixel_values", "photo", "pixels")
@@ -76,7 +79,7 @@ def for_argument(
     model: nn.Module, argument: Argument, index: int, leaves: list[nn.Module], hints: Hints, depth: int = 1
 ) -> list[InputSpec]:
     """Up to a dozen alternatives for one argument."""
-    is_state = argument.name in _STATES or argument.name.startswith(("hidden", "init_h"))
+    is_state = _is_state(argument.name) and not (argument.name == _WHAT_BLOCKS_PASS_ON and not index)
     inner: list[InputSpec] = []
     if depth and not is_state:
         inner = list(
@@ -85,10 +88,11 @@ def for_argument(
         if inner and not takes_either(model, argument.name):
             return inner
     options = list(_by_name(argument.name.lower(), model, hints)) if index else []
+    options += _of_told_width(argument.name, model, hints) if index else []
     for path in argument.consumers[:2]:
         options += _of_consumer(model, path, hints)
     options = _pictured(argument.name.lower(), options, leaves, hints)
-    if not options and not index:
+    if not options and not index and (is_state or not _is_state(argument.name)):
         options += list(_by_name(argument.name.lower(), model, hints))
     if index == 0 and _is_joined(leaves, hints):  # x and a state, side by side
         options.insert(0, InputSpec((hints.batch, hints.features)))
@@ -127,6 +131,22 @@ def _pictured(name: str, options: list[InputSpec], leaves: list[nn.Module], hint
     return fitting + usual + [spec for spec in options if spec not in fitting]
 
 
+def _is_state(name: str) -> bool:
+    return name in _STATES or name.startswith(("hidden", "init_h"))
+
+
+def _of_told_width(name: str, model: nn.Module, hints: Hints) -> list[InputSpec]:
+    """What the model was given a width of by its name: `temb` by `temb_channels`, `projections` by `projection_dim`."""
+    stems = dict.fromkeys((name, name.removesuffix("s")))
+    told = (told_number(model, hints, f"{stem}{ending}") for stem in stems for ending in _WIDTHS)
+    return [
+        InputSpec(shape)
+        for width in told
+        if width
+        for shape in ((hints.batch, width), (hints.batch, hints.time, width))
+    ]
+
+
 def _of_told_size(hints: Hints) -> Iterator[InputSpec]:
     """Images of the size that the model was made for."""
     for size in hints.image_sizes[:1]:
@@ -147,7 +167,7 @@ def _by_name(name: str, model: nn.Module, hints: Hints) -> Iterator[InputSpec]:
         yield literal(None)
         yield InputSpec((hints.batch, hints.time), "int64", low=1, high=2)
         yield InputSpec((hints.batch, hints.time), "bool")
-    if name in _STATES or name.startswith(("hidden", "init_h")):
+    if _is_state(name):
         yield from _states(model, hints)
     if name in _STEPS:
         yield InputSpec((hints.batch,), "int64", high=min(_steps(model), 1000))

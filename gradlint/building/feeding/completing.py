@@ -11,7 +11,7 @@ from gradlint.building.feeding.arguments import Proposal, for_argument
 from gradlint.building.feeding.forward_source import Argument, optional_arguments
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import entry_leaves
-from gradlint.building.feeding.missed import missed
+from gradlint.building.missed import missed
 from gradlint.core.target import InputSpec
 
 _NOTHING = re.compile(
@@ -38,6 +38,15 @@ def completed(proposal: Proposal, error: BaseException, model: nn.Module, hints:
     for chosen in dict.fromkeys(tuple(chosen) for chosen in sets):
         if chosen:
             yield from _added(proposal, list(chosen), model, hints)
+
+
+def joined(proposal: Proposal, width: int, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
+    """The proposal with an argument that it could do without, of a width that no other has: where a context is missing,
+    attention takes the queries for one."""
+    given = {spec.name for spec in proposal}
+    missing = [argument for argument in optional_arguments(model) if argument.name not in given]
+    for argument in [a for a in missing if _is_tensor(a) and "mask" not in a.name][:_MOST]:
+        yield (*proposal, InputSpec((hints.batch, hints.time, width), name=argument.name))
 
 
 def _is_tensor(argument: Argument) -> bool:

@@ -10,12 +10,12 @@ from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.failure import text_of
 from gradlint.building.feeding.arguments import Proposal
-from gradlint.building.feeding.completing import completed
+from gradlint.building.feeding.completing import completed, joined
 from gradlint.building.feeding.demands import Demand, demands
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
 from gradlint.building.feeding.mend_shapes import demanded, mended_shapes, product_widths
-from gradlint.building.feeding.sizes import resized
+from gradlint.building.feeding.sizes import patterned, resized
 from gradlint.building.feeding.trial import Trial
 from gradlint.building.feeding.varying import varied
 
@@ -34,10 +34,12 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
         return
     shape = proposal[0].shape
     yield from mended_shapes(proposal, text)
+    yield from patterned(proposal, text, hints)
     for demand in demands(trial.error) if trial.error is not None else ():
         yield from _met(proposal, demand, model, hints)
     if (widths := product_widths(text)) is not None:
         yield from resized(proposal, text, hints)
+        yield from joined(proposal, widths[1], model, hints)
         yield from _sized(proposal, *widths)
     if match := _SPLIT.search(text):
         width = sum(int(part) for part in match[2].split(","))

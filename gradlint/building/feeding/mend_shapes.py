@@ -1,5 +1,6 @@
 """What the failure of a forward says of the shapes of its arguments: channels, width, number of dimensions."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ _PRODUCT = re.compile(
 _TOO_FEW = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
+_RESHAPED = re.compile(r"shape '\[(\d[\d, ]*)\]' is invalid for input of size (\d+)")
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
 _FRAMES = 8
 _SIDE = 32
@@ -33,6 +35,7 @@ def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
     yield from _lengths(proposal, text)
     yield from _widths(proposal, text)
     yield from _dimensions(proposal, text)
+    yield from _elements(proposal, text)
     if _WANTS_IDS.search(text):
         for at, spec in enumerate(proposal):
             if spec.dtype == "float32" and spec.shape:
@@ -119,6 +122,19 @@ def _dimensions(proposal: Proposal, text: str) -> Iterator[Proposal]:
             continue
         for shape in _as_dimensions(spec.shape, count):
             yield _with(proposal, at, replace(spec, shape=shape))
+
+
+def _elements(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """The forward gives a shape that has more elements than there are, or fewer: a side is so many times too large."""
+    match = _RESHAPED.search(text)
+    if match is None:
+        return
+    wanted, got = math.prod(int(side) for side in match[1].split(",")), int(match[2])
+    for at, spec in _tensors(proposal):
+        for place in range(1, len(spec.shape)):
+            side, rest = divmod(spec.shape[place] * wanted, got) if got else (0, 0)
+            if side > 0 and not rest and side != spec.shape[place]:
+                yield _with(proposal, at, replace(spec, shape=(*spec.shape[:place], side, *spec.shape[place + 1 :])))
 
 
 def _as_dimensions(shape: tuple[int, ...], count: int) -> Iterator[tuple[int, ...]]:

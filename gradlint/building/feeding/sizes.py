@@ -23,8 +23,10 @@ _TOO_SMALL = re.compile(
     r"|more than 1 spatial element when training"
 )
 _CHUNKS = re.compile(r"can't divide axis of length (\d+) in chunks of (\d+)|not divisible by (\d+)|multiple of (\d+)")
+_PATTERN = re.compile(r"pattern [\"']([^\"'>]+)->")
+_USUAL_SIDES = {2: ((64, 64), (224, 224)), 3: ((8, 64, 64), (16, 112, 112))}
 _LARGEST = {1: 65536, 2: 1024, 3: 128}
-_BLINDLY = {1: 65536, 2: 256, 3: 64}
+_BLINDLY = {1: 65536, 2: 256, 3: 128}
 """Sides up to which a size is guessed, where nothing tells it."""
 _MOST_ELEMENTS = 10_000_000
 
@@ -43,6 +45,19 @@ def resized(proposal: Proposal, text: str, hints: Hints) -> Iterator[Proposal]:
     for wanted in dict.fromkeys(_wanted(sides, text, hints)):
         if wanted != sides and max(wanted) <= _LARGEST[len(sides)]:
             yield _with_sides(proposal, wanted)
+
+
+def patterned(proposal: Proposal, text: str, hints: Hints) -> Iterator[Proposal]:
+    """Images and films for a pattern of einops that names their sides: `b c (h p1) (w p2) -> …`."""
+    match = _PATTERN.search(text)
+    axes = re.findall(r"\([^)]*\)|[^\s()]+", match[1]) if match is not None else []
+    dims = len(axes) - 2
+    if dims not in (2, 3) or "..." in axes or len(proposal[0].shape) == len(axes) or proposal[0].dtype != "float32":
+        return
+    told = [shape for shape in hints.image_shapes if len(shape) == dims]
+    for sides in dict.fromkeys([*told, *_USUAL_SIDES[dims]]):
+        for channels in (3, 1):
+            yield (replace(proposal[0], shape=(hints.batch, channels, *sides)), *proposal[1:])
 
 
 def _wanted(sides: tuple[int, ...], text: str, hints: Hints) -> Iterator[tuple[int, ...]]:

@@ -10,7 +10,7 @@ from gradlint.building.feeding.arguments import Proposal, for_argument
 from gradlint.building.feeding.forward_source import forward_tree, optional_arguments, required_arguments
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import entry_leaves
-from gradlint.building.feeding.missed import involved
+from gradlint.building.missed import involved
 
 _DIMENSIONS = re.compile(
     r"Expected (\d)-D tensors, but got (\d)-D for tensor|same number of dimensions: got (\d) and (\d)"

@@ -24,7 +24,7 @@ from gradlint.discovery.arguments.usage import Kind, Usage, annotated, definitio
 from gradlint.discovery.arguments.variations import VARIATIONS, Variation
 
 _NESTED = 3
-_PATCH = re.compile(r"(image_|img_)?patch(_size)?")
+_PATCH = re.compile(r"(.*_)?patch(_size)?")
 _ANY_TEXT = "default"
 """Where nothing says which texts there are: the error often lists them."""
 _FIRST_VARIATIONS = (VARIATIONS[0], Variation(width=64))
@@ -79,12 +79,19 @@ def mended(
     yield from _better(thing, kwargs, error, namespace)
     yield from map(Guess, reshaped(kwargs, error))
     for name, value in kwargs.items():
-        if isinstance(value, Deferred) and value.owner is not None:
-            for better in mended(value.owner, value.kwargs, error, namespace):
-                yield Guess({**kwargs, name: Deferred.call(value.owner, better.kwargs)})
-            named = [] if missing_names(error) else subclasses_named(value.owner, named_by(error))
-            for subclass in named:
-                yield Guess({**kwargs, name: Deferred.call(subclass, value.kwargs)})
+        entries = len(value) if type(value) is list and value else 0
+        for better in _better_part(value[0] if entries else value, error, namespace):
+            yield Guess({**kwargs, name: [better] * entries if entries else better})
+
+
+def _better_part(part: Any, error: BaseException, namespace: Namespace) -> Iterator[Deferred]:
+    """Other ways to make an argument; none for what is not made."""
+    if not isinstance(part, Deferred) or part.owner is None:
+        return
+    for better in mended(part.owner, part.kwargs, error, namespace):
+        yield Deferred.call(part.owner, better.kwargs)
+    for subclass in [] if missing_names(error) else subclasses_named(part.owner, named_by(error)):
+        yield Deferred.call(subclass, part.kwargs)
 
 
 def _better(

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradlint.building.failure import is_foreign, text_of
 from gradlint.building.guessing.objects import Deferred
+from gradlint.building.missed import missed
 
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
 _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate (list|tuple) \(not \"(list|tuple)\"\)"
@@ -27,8 +28,9 @@ def said_by(error: BaseException) -> frozenset[str]:
 
 
 def named_by(error: BaseException) -> frozenset[str]:
-    """Names that an error is about: in its text, and in the line of a constructor that raised it."""
-    words = set(said_by(error))
+    """Names that an error is about: in its text, in the line of a constructor that raised it, and those of what was
+    None in the expression that did, however many lines that takes."""
+    words = set(said_by(error)) | (set(missed(error)) if is_about_nothing(error) else set())
     last, tb = None, error.__traceback__
     while tb is not None:
         last, tb = tb, tb.tb_next

@@ -82,7 +82,7 @@ def _beside(name: str, reads: frozenset[str], home: ModuleType, place: int) -> t
     found = siblings_of(Path(str(home.__file__)).resolve(), reads)
     close = [sibling for sibling in found if _is_close(sibling.name, name)]
     telling = close if not reads and not _WHOLE.fullmatch(name) else [*close, *(s for s in found if s not in close)]
-    likely = [s for s in telling if reads or s in close or s.importers]
+    likely = sorted((s for s in telling if reads or s in close or s.importers), key=lambda s: not s.names_all)
     classes = (imported(sibling) for sibling in likely[:_TRIED])
     fitting = list(islice((cls for cls in classes if is_module_class(cls) and _fits(cls, name, reads)), place + 1))
     return fitting[-1] if fitting else None

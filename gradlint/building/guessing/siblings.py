@@ -39,6 +39,8 @@ class Sibling:
     """How many files of the folder import it from there: what a package is about, the others import."""
     is_part: bool
     """Whether its own file uses it for something else."""
+    names_all: bool
+    """Whether the class itself, not only its file, names all that is asked of it: another may still inherit it."""
 
 
 def siblings_of(path: Path, asked: frozenset[str]) -> list[Sibling]:
@@ -50,7 +52,7 @@ def siblings_of(path: Path, asked: frozenset[str]) -> list[Sibling]:
     """
     texts = _texts(path.parent)
     found = [
-        Sibling(other, name, _importers(other, name, path.parent), _is_part(name, text))
+        Sibling(other, name, _importers(other, name, path.parent), _is_part(name, text), _names(name, text, asked))
         for other, text in texts.items()
         if other != path and _FORWARD in text and all(re.search(rf"\b{word}\b", text) for word in asked)
         for name in _CLASS.findall(text)
@@ -104,6 +106,11 @@ def _read(folder: Path) -> Iterator[tuple[Path, str]]:
                 yield path, path.read_text(encoding="utf-8", errors="replace")
         except OSError:  # a file that may not be read is no model's
             continue
+
+
+def _names(name: str, text: str, words: frozenset[str]) -> bool:
+    body = re.search(rf"^class {name}\b.*\n(?:[ \t#)].*\n|\n)*", text, re.MULTILINE)
+    return body is not None and all(re.search(rf"\b{word}\b", body[0]) for word in words)
 
 
 def _is_part(name: str, text: str) -> bool:
