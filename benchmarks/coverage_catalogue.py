@@ -5,7 +5,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
+import torch
 from common import import_torchvision
 from zoo_files import SHIM
 from zoo_transformers import ENTRIES
@@ -132,12 +134,38 @@ def _spread(names: Iterable[str], family: Callable[[str], str], count: int) -> l
 def prepare() -> None:
     """Import what the children will need, once."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import_torchvision()
+    _complete(import_torchvision())
     import transformers
 
     transformers.logging.set_verbosity_error()
 
 
+def _complete(torchvision: Any) -> None:
+    """Where torchvision's compiled operators do not load: boxes are suppressed in Python, as it aligns them itself."""
+    if torchvision.extension._has_ops():
+        return
+    from torchvision.ops import boxes
+
+    boxes._assert_has_ops = lambda: None
+    kernels = torch.library.Library("torchvision", "IMPL")  # type: ignore[no-untyped-call]
+    kernels.impl("nms", _suppressed, "CPU")
+    _kept.append(kernels)
+
+
+def _suppressed(dets: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """Places of the boxes that overlap none of a higher score, by falling score."""
+    from torchvision.ops import box_iou
+
+    left = scores.argsort(descending=True)
+    kept = []
+    while len(left):
+        kept.append(left[0])
+        left = left[1:][box_iou(dets[left[:1]], dets[left[1:]])[0] <= iou_threshold]
+    return torch.stack(kept) if kept else left
+
+
+_kept: list[Any] = []
+"""A library that is collected takes its kernels with it."""
 LIBRARIES: dict[str, Callable[[], Sources]] = {
     "torchvision": torchvision,
     "timm": timm,

@@ -73,6 +73,20 @@ SIZES = {
         """,
         "(8, 3, 32, 32) float32",
     ),
+    "pictures have few channels": (
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.body, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3)
+
+            def forward(self, images):
+                features = self.body(images)
+                images = features.relu()
+                return self.head(images)
+        """,
+        "(8, 3, 32, 32) float32",
+    ),
     "kernel": (
         """
         class Net(nn.Module):

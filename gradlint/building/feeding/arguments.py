@@ -124,6 +124,7 @@ def _pictured(name: str, options: list[InputSpec], leaves: list[nn.Module], hint
         return options
     known = options + [spec for leaf in leaves for spec in alternatives(leaf, hints)]
     fitting = [spec for spec in known if len(spec.shape) == dims + 2]
+    fitting.sort(key=lambda spec: spec.shape[1] > _MOST_IMAGE_CHANNELS)  # later layers take more
     if dims == 2 and (not fitting or fitting[0].shape[-1] not in hints.image_sizes):
         fitting = [*_of_told_size(hints), *fitting]
     sizes = {1: ((256,), (1024,)), 2: ((64, 64), (224, 224)), 3: ((8, 64, 64), (16, 112, 112))}[dims]
