@@ -31,6 +31,15 @@ def missed(error: BaseException) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def operands(error: BaseException) -> frozenset[str]:
+    """Names of variables and attributes in the innermost expression of the user's that failed."""
+    found = [_expression(tb) for tb in _tracebacks(error.__traceback__)]
+    last = next((expression for expression in reversed(found) if expression is not None), None)
+    leaves = ast.walk(last) if last is not None else ()
+    return frozenset(leaf.id if isinstance(leaf, ast.Name) else leaf.attr for leaf in leaves
+                     if isinstance(leaf, ast.Name | ast.Attribute))  # fmt: skip
+
+
 def involved(error: BaseException, forward: ast.AST | None, arguments: Collection[str]) -> list[str]:
     """Arguments of the outermost forward from which the expression at which it failed was computed, the most direct
     ones first."""

@@ -334,6 +334,15 @@ class ToyModel(nn.Module):
 def demo(rank, world):
     setup(rank, world); mp_model = ToyModel(rank*2, rank*2+1)
 """
+FILES["skip_gram"] = """
+class SkipGram(nn.Module):
+    def __init__(self, emb_size, emb_dimension):
+        super().__init__()
+        self.u = nn.Embedding(emb_size, emb_dimension); self.v = nn.Embedding(emb_size, emb_dimension)
+    def forward(self, pos_u, pos_v, neg_v):
+        u, v, n = self.u(pos_u), self.v(pos_v), self.v(neg_v)
+        return (u * v).sum(1) + torch.bmm(n, u.unsqueeze(2)).squeeze(2).sum(1)
+"""
 
 
 def examined(folder: Path, source: str) -> Examined:
@@ -414,3 +423,38 @@ def test_the_parts_of_a_graph_fit_one_another(tmp_path: Path) -> None:
     assert graph.x.shape == (32, 16)
     assert graph.edge_index.shape == (2, 128)
     assert int(graph.edge_index.max()) < 32
+
+
+CONV_LSTM = """
+class Cell(nn.Module):
+    def __init__(self, input_dim, hidden_dim, kernel_size):
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.conv = nn.Conv2d(input_dim + self.hidden_dim, 4 * self.hidden_dim, kernel_size=kernel_size, padding=1)
+    def forward(self, x, state):
+        h, c = state
+        i, f, o, g = torch.split(self.conv(torch.cat([x, h], dim=1)), self.hidden_dim, dim=1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
+class ConvLSTM(nn.Module):
+    def __init__(self, input_dim, hidden_dim, kernel_size, num_layers):
+        super().__init__()
+        if not isinstance(kernel_size, tuple): raise ValueError('`kernel_size` must be tuple')
+        if not isinstance(hidden_dim, list): hidden_dim = [hidden_dim] * num_layers
+        self.cells = nn.ModuleList(Cell(input_dim if i == 0 else hidden_dim[i - 1], hidden_dim[i], kernel_size) for i in range(num_layers))
+    def forward(self, x):
+        x = x.permute(1, 0, 2, 3, 4)
+        for cell in self.cells:
+            h = c = x.new_zeros(x.shape[0], cell.hidden_dim, *x.shape[3:]); seen = []
+            for t in range(x.shape[1]):
+                h, c = cell(x[:, t], (h, c)); seen.append(h)
+            x = torch.stack(seen, dim=1)
+        return x
+"""
+
+
+def test_a_guess_is_mended_and_a_film_fed(tmp_path: Path) -> None:
+    result = examined(tmp_path, HEAD + CONV_LSTM)
+    assert result.built.built == "guessed: input_dim=64, hidden_dim=32, kernel_size=(3, 3), num_layers=4"
+    assert result.fed is not None
+    assert result.fed.described == "(8, 8, 64, 32, 32) float32"

@@ -18,8 +18,10 @@ _PRODUCT = re.compile(
 _TOO_FEW = re.compile(r"not enough values to unpack \(expected (\d+), got (\d+)\)")
 _TOO_MANY = re.compile(r"too many values to unpack \(expected (\d+)")
 _WANTED_DIMS = re.compile(r"[Ee]xpected (\d)-?D? (?:\(.*\) )?(?:or \d-?D? )?(?:dimension|input|tensor|\()")
+_PERMUTED = re.compile(r"dim\(\) = \d+ is not equal to len\(dims\) = (\d+)")
 _RESHAPED = re.compile(r"shape '\[(\d[\d, ]*)\]' is invalid for input of size (\d+)")
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
+_OF_DIMS = re.compile(r"must be a \d-?D tensor|expected .*\d-?D|Expected \d-?D|dimension", re.IGNORECASE)
 _FRAMES = 8
 _SIDE = 32
 
@@ -36,6 +38,7 @@ def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
     yield from _widths(proposal, text)
     yield from _dimensions(proposal, text)
     yield from _elements(proposal, text)
+    yield from _single_ids(proposal, text)
     if _WANTS_IDS.search(text):
         for at, spec in enumerate(proposal):
             if spec.dtype == "float32" and spec.shape:
@@ -113,6 +116,7 @@ def _mismatches(text: str) -> Iterator[tuple[int, int]]:
 def _dimensions(proposal: Proposal, text: str) -> Iterator[Proposal]:
     """The forward unpacks a shape of more dimensions, or of fewer."""
     few, many, wanted = _TOO_FEW.search(text), _TOO_MANY.search(text), _WANTED_DIMS.search(text)
+    wanted = wanted or _PERMUTED.search(text)
     count = int(few[1]) if few else int(many[1]) if many else int(wanted[1]) if wanted else 0
     for at, spec in _tensors(proposal):
         n = len(spec.shape)
@@ -122,6 +126,16 @@ def _dimensions(proposal: Proposal, text: str) -> Iterator[Proposal]:
             continue
         for shape in _as_dimensions(spec.shape, count):
             yield _with(proposal, at, replace(spec, shape=shape))
+
+
+def _single_ids(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """One id for each sample where there were many: of all arguments but one (beside negatives), of one, of all."""
+    several = [at for at, spec in _tensors(proposal) if spec.dtype == "int64" and len(spec.shape) == 2]
+    if not _OF_DIMS.search(text) or not several:
+        return
+    choices = [[at for at in several if at != kept] for kept in several] + [[at] for at in several] + [several]
+    for chosen in choices:
+        yield tuple(replace(s, shape=s.shape[:1]) if at in chosen else s for at, s in enumerate(proposal))
 
 
 def _elements(proposal: Proposal, text: str) -> Iterator[Proposal]:

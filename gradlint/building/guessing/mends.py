@@ -7,12 +7,15 @@ from typing import Any
 
 from gradlint.building.failure import is_foreign, text_of
 from gradlint.building.guessing.objects import Deferred
-from gradlint.building.missed import missed
+from gradlint.building.missed import missed, operands
 
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
 _ONLY_LISTS = re.compile(r"'tuple' object has no attribute|can only concatenate (list|tuple) \(not \"(list|tuple)\"\)"
                          r"|'tuple' object does not support item assignment")  # fmt: skip
 _NOT_MANY = re.compile(r"'(int|float)' object is not (subscriptable|iterable)|object of type '(int|float)' has no len")
+_NOT_ONE = re.compile(r"unsupported operand type\(s\) for .*: '(int|float|tuple|list)' and '(int|float|tuple|list)'"
+                      r"|'(tuple|list)' object cannot be interpreted as an integer")  # fmt: skip
+_MUST_BE = re.compile(r"(?:must|should|has to|needs to) be (?:an? )?(tuple|list)\b", re.IGNORECASE)
 _NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
 _UNPACKED = re.compile(r"values to unpack \(expected (\d+)")
 _OF_LENGTH = re.compile(r"\b(?:tuple|list|sequence|length|len)\b(?: of| must be| should be)?(?: length)? (\d{1,2})\b")
@@ -73,7 +76,7 @@ def is_about_nothing(error: BaseException) -> bool:
 
 
 def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[str, Any]]:
-    """The same values as lists, or several of what was one."""
+    """The same values as lists, several of what was one, or one of what was several."""
     text = text_of(error)
     if _ONLY_LISTS.search(text):
         yield {name: list(value) if type(value) is tuple else value for name, value in kwargs.items()}
@@ -81,6 +84,14 @@ def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[s
         words = _iterated(error) & kwargs.keys() or named_by(error)
         for length in (_STAGES, 2, 3):
             yield {n: (v,) * length if n in words and type(v) in (int, float) else v for n, v in kwargs.items()}
+    if _NOT_ONE.search(text):
+        words = operands(error)
+        yield {n: v[0] if type(v) in (list, tuple) and v and n in words else v for n, v in kwargs.items()}
+    if must := _MUST_BE.search(text):
+        several = list if must[1].lower() == "list" else tuple
+        for length in (2, _STAGES, 3):
+            yield {n: several((v,) * length) if n in said_by(error) and type(v) in (int, float) else v
+                   for n, v in kwargs.items()}  # fmt: skip
     yield from _resized(kwargs, text)
     if unpacked := _UNPACKED.search(text):
         words, length = frozenset(re.findall(r"\w+", _last_line(error))), int(unpacked[1])
