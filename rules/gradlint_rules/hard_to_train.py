@@ -131,8 +131,7 @@ _NAMES = {"sgd": "SGD", "adam": "Adam"}
 
 def _words(found: Outlook) -> tuple[str, str]:
     """Message and label: what wastes most."""
-    shares = found.shares
-    worst = max(shares, key=lambda name: shares[name])
+    worst = max(found.shares, key=lambda name: found.shares[name])
     if worst == "scrambling":
         percent = number(10**found.scrambling)
         return (
@@ -146,7 +145,5 @@ def _words(found: Outlook) -> tuple[str, str]:
         )
     if math.isinf(found.slowness):
         return "no training step tells inputs apart", "all answers move alike"
-    return (
-        f"of each training step only one part in {times(found.slowness).removesuffix(' times')} tells inputs apart",
-        "the rest moves all answers alike",
-    )
+    part = f"one part in {times(found.slowness).removesuffix(' times')}"
+    return f"of each training step only {part} tells inputs apart", "the rest moves all answers alike"

@@ -146,7 +146,7 @@ def make(width): return Net(Part(width), Part(width), nn.Linear(width, 2))
 """
     assert [t.name for t in find_targets(scan_file("model.py", source))] == ["make"]
     longer = source.replace("def make(width)", "def make(width, depth, heads)")
-    assert [t.name for t in find_targets(scan_file("model.py", longer))] == ["Net"]
+    assert [t.name for t in find_targets(scan_file("model.py", longer))] == ["Part", "Net"]
 
 
 BASE = """

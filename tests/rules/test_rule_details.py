@@ -343,9 +343,9 @@ class Net(nn.Module):
     ("body", "message", "label"),
     [
         (
-            "return F.mse_loss(self.fc(x), x)",
-            "losses inside forward are not followed (mse_loss)",
-            "mse_loss: return the prediction, and apply the loss outside of forward",
+            "return F.multilabel_margin_loss(self.fc(x), torch.ones(x.shape, dtype=torch.long))",
+            "losses inside forward are not followed (multilabel_margin_loss)",
+            "multilabel_margin_loss: return the prediction, and apply the loss outside of forward",
         ),
         (
             "z = torch.fft.fft(self.fc(x)); z = z * z + z.exp() * z; return z.abs()",
