@@ -198,3 +198,26 @@ def test_a_forward_that_depends_on_values_is_given_them(examined_file: Examine) 
     assert result.built.fake_mode is None
     assert "built with real tensors: its forward pass reads the values of large ones" in result.built.notes
     assert result.fed is not None and RECORD in result.fed.described
+
+
+def test_what_is_called_a_shape_is_one_and_other_brackets_beside_it_are_none(examined_file: Examine) -> None:
+    examined = examined_file(
+        '''
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.fc, self.where = nn.Linear(16, 8), nn.Linear(3, 8)
+
+            def forward(self, latents, time, places):
+                """Velocity.
+
+                Args:
+                    latents (`Tensor` of shape `(batch_size, seq_len, channels)`): latents, in order (b, s, and c).
+                    time (`Tensor` of shape `(batch_size,)`): time in `[0, 1]` (1 is noise, 0 is data).
+                    places (`Tensor` of shape `(seq_len, 3)`): `(t, h, w, n)` coordinates.
+                """
+                return self.fc(latents) * time[:, None, None] + self.where(places.float())
+        '''
+    )
+    assert examined.fed is not None
+    assert examined.fed.described == "(8, 8, 16) float32, (8,) int64, (8, 3) float32"

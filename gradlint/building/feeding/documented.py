@@ -2,8 +2,8 @@
 unpacks them (`B, C, H, W = x.shape`)."""
 
 import ast
-import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ Dim = int | str
 _SHAPE = re.compile(
     r"[(\[]\s*([\w*+/.\- ]+?(?:,\s*[\w*+/.\- ]+?)+|[\w ]+?,)\s*,?\s*[)\]]|shape:? `?[(\[]\s*(\w+)\s*[)\]]"
 )
+_CALLED_SHAPE = re.compile(r"(?i)\bshapes?\b[^()\[\]]{0,20}$")
 _NO_DIM = re.compile(
     r"(?i)\b(torch|tensor|int|float|bool|str|optional|defaults?|none|list|tuple|dict|true|false|np)\b|\."
 )
@@ -48,18 +49,20 @@ def documented(owner: type[nn.Module], argument: Argument) -> Documented:
         return Documented(_dims(words), integers or match[1].startswith(("Int", "UInt")))
     text = forward_text(owner)
     for entry in _entries(text, argument.name):
-        words = max(_shapes(entry), key=len, default=())  # the fewer dimensions are those of a single sample
+        shapes = list(_shapes(entry))
+        named = [words for words, is_named in shapes if is_named]  # "coordinates (t, h, w)" beside it are no shape
+        words = max(named or [words for words, _ in shapes], key=len, default=())  # fewer are a single sample's
         if words:
             return Documented(_dims(words), integers or bool(_INTEGERS.search(entry)))
     return Documented(_unpacked(owner, argument.name), integers)
 
 
-def _shapes(entry: str) -> Iterator[tuple[str, ...]]:
-    """All shapes that a description names."""
+def _shapes(entry: str) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """All shapes that a description names, and whether it calls them so."""
     for found in _SHAPE.finditer(entry):
         words = tuple(word.strip() for word in (found[1] or found[2]).split(",") if word.strip())
         if len(words) <= _MOST_DIMS and not any(_NO_DIM.search(word) for word in words):
-            yield words
+            yield words, found[2] is not None or _CALLED_SHAPE.search(entry[: found.start()]) is not None
 
 
 def _entries(text: str, name: str) -> Iterator[str]:
@@ -75,7 +78,7 @@ def _entries(text: str, name: str) -> Iterator[str]:
 def _prose(text: str) -> Iterator[str]:
     """The docstring and the comments of a function."""
     try:
-        tree = ast.parse(inspect.cleandoc(text))
+        tree = ast.parse(textwrap.dedent(text))
     except SyntaxError:
         tree = None
     function = tree.body[0] if tree is not None and tree.body else None
