@@ -8,7 +8,7 @@ import torch
 from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
-from gradlint.building.shape_rules import grouped_mm
+from gradlint.building.shape_rules import grouped_mm, without_values
 from gradlint.building.unread import GUARDED, is_unread, usual_answer
 from gradlint.core.graph import Guess, ModuleCall, Origin
 from gradlint.tracing import names, targets
@@ -122,7 +122,7 @@ class Recorder(TorchFunctionMode):
         dependent = any(self._depends(t) for t in read)
         if names.is_inplace(func, kwargs) or names.is_property(func, "__set__"):
             return self._write(op, args, kwargs, ran, dependent)
-        result = ran[0](*ran[1], **ran[2])
+        result = ran[0](*(without_values(op, ran[1]) if self._fake else ran[1]), **ran[2])
         self._born(result, read)
         if not dependent:
             for tensor in tensors(result):

@@ -149,3 +149,20 @@ def test_grouped_mm_has_a_shape(record_fake: Any) -> None:
 )
 def test_usual_answers(read: str, tensor: torch.Tensor, producer: str, answer: Any) -> None:
     assert usual_answer(read, tensor, producer) == answer
+
+
+def test_one_fake_tensor_stands_for_all_real_ones_of_a_kind() -> None:
+    from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+    from gradlint.building.shape_rules import without_values
+
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    x = mode.from_tensor(torch.randn(2, 3))
+    table, other = torch.randn(2, 3), torch.randn(2, 3)
+    first, second = without_values("mul", (x, table))[1], without_values("add", (other, x))[0]
+    assert isinstance(first, FakeTensor) and first is second
+    assert without_values("cat", ([table, x], 1))[0][0] is first
+    kept = ((x, torch.tensor(2.0)), (table, other), (x, 2.0), (x, table.requires_grad_()))
+    for given in kept:
+        assert all(a is b for a, b in zip(without_values("mul", given), given, strict=True))
+    assert without_values("expand_as", (table, x))[0] is table  # its values are known afterwards
