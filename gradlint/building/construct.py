@@ -11,7 +11,7 @@ from gradlint.building.failure import analysis_error, describe, raised_at
 from gradlint.building.guard import TooLargeError
 from gradlint.building.guessing import Deferred, Guess, guesses, mended, positional, required, toml
 from gradlint.building.namespace import Namespace
-from gradlint.building.stubs import MissingPackageError, absent_base, remedy_for
+from gradlint.building.stubs import MissingPackageError, absent_base, constructing, remedy_for
 from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError, UncomputedArgumentsError, UnknownArgumentsError
 from gradlint.core.location import Location
@@ -89,7 +89,8 @@ def _call(target: Target, namespace: Namespace, uncomputed: dict[str, Exception]
     kwargs = {name: _computed(value, namespace, name, uncomputed) for name, value in (target.kwargs or {}).items()}
     if uncomputed:
         raise next(iter(uncomputed.values()))
-    return thing(*args, **kwargs)
+    with constructing():
+        return thing(*args, **kwargs)
 
 
 def _computed(value: Any, namespace: Namespace, name: str, uncomputed: dict[str, Exception]) -> Any:

@@ -1,8 +1,9 @@
 """Stand-ins for packages that a user's file imports and that are not installed, or cannot be imported here.
 
 Many of them (loggers, plotters, data sets) have nothing to do with the model. A stand-in may be imported, named in
-annotations, used as a decorator and derived from, and called where nobody looks at what comes back (a logger);
-building or running a model that needs more of one is an error which names the package.
+annotations, used as a decorator and derived from, called where nobody looks at what comes back (a logger), and kept by
+a constructor (a metric). To run a forward on one, to initialise weights with one, to reckon or to decide with what one
+gave is an error which names the package.
 """
 
 import dis
@@ -54,9 +55,22 @@ class Missing:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and isinstance(args[0], FunctionType | type):
             return args[0]  # used as a decorator
-        if _loading or (_is_discarded(sys._getframe(1)) and not _touches_model((*args, *kwargs.values()))):
+        is_harmless = bool(_constructing) or _is_discarded(sys._getframe(1))
+        if _loading or (is_harmless and not (_constructing and _touches_model((*args, *kwargs.values())))):
             return Missing(f"{self._path}()", self._why)
-        raise MissingPackageError(self._path, self._why)
+        return self._needed()
+
+    def _needed(self, *_: Any) -> Any:
+        raise MissingPackageError(self._path.removesuffix("()"), self._why)
+
+    __iter__ = __len__ = __int__ = __index__ = __float__ = __contains__ = _needed
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _needed
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = _needed
+    __lt__ = __le__ = __gt__ = __ge__ = _needed
+
+    def __bool__(self) -> bool:
+        """What a call gave may not decide anything; that a package is named may."""
+        return not self._path.endswith("()") or bool(self._needed())
 
     def __getitem__(self, key: Any) -> "Missing":
         return self
@@ -107,6 +121,9 @@ class _MissingModule(ModuleType):
 _loading: list[dict[str, ModuleType]] = []
 """The stand-ins of the load that is running (at most one)."""
 
+_constructing: list[None] = []
+"""One entry for each constructor of the user's that is running."""
+
 _lent: list[tuple[ModuleType, str]] = []
 """Names that installed modules do not have, lent to them while a file is loaded."""
 
@@ -127,6 +144,16 @@ def standing_in() -> Iterator[dict[str, ModuleType]]:
         while _lent:
             module, attribute = _lent.pop()
             vars(module).pop(attribute, None)
+
+
+@contextmanager
+def constructing() -> Iterator[None]:
+    """While a model is built: what a stand-in gives may be kept, and matters only where it is used."""
+    _constructing.append(None)
+    try:
+        yield
+    finally:
+        _constructing.pop()
 
 
 def why_missing(module: ModuleType) -> str:

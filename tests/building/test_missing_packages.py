@@ -58,8 +58,16 @@ def test_what_a_decorator_wraps_stays_itself(write: Write) -> None:
 @pytest.mark.parametrize(
     ("constructor", "message"),
     [
-        ("self.b = absent_data.layers.Conv(3)", "it needs absent_data.layers.Conv, and absent_data is not installed"),
-        ("self.b = Images(3)", "it needs absent_data.sets.Images, and absent_data is not installed"),
+        (
+            "absent_data.layers.fill(self.a.weight)",
+            "it needs absent_data.layers.fill, and absent_data is not installed",
+        ),
+        ("self.b = nn.Linear(absent_data.width() * 2, 3)", "it needs absent_data.width, and absent_data is not"),
+        (
+            "self.b = Images(3); [b for b in self.b]",
+            "it needs absent_data.sets.Images, and absent_data is not installed",
+        ),
+        ("self.b = 1 if absent_data.fast() else 2", "it needs absent_data.fast, and absent_data is not installed"),
         ("nn.Linear(figures.WIDTH, 2)", "got Missing"),
     ],
 )
@@ -74,15 +82,23 @@ def test_a_model_that_needs_one_is_an_error(built: Built, constructor: str, mess
     assert caught.value.remedy.startswith("install absent_")
 
 
+def test_what_a_constructor_only_keeps_is_not_needed(built: Built) -> None:
+    """Metrics of a Lightning module."""
+    kept = "self.accuracy = absent_logger.metrics.Accuracy(task='multiclass')"
+    assert feed(built(text(kept, forward="self.accuracy(x)"))).described == "(8, 3) float32"
+    with pytest.raises(AnalysisError, match=r"it needs absent_logger\.metrics\.Accuracy, and absent_logger is not"):
+        feed(built(text(kept, forward="x = self.accuracy(x)")))
+
+
 def test_the_package_to_install_is_named(built: Built) -> None:
     with pytest.raises(AnalysisError) as caught:
-        built(text("self.log = absent_logger.get('x', 1)"))
+        built(text("self.width = int(absent_logger.get('x', 1))"))
     assert caught.value.remedy == "install absent_logger in the environment that runs gradlint"
 
 
 def test_a_forward_that_needs_one_is_an_error(built: Built) -> None:
     with pytest.raises(AnalysisError, match=r"it needs absent_plots\.figures\.show") as caught:
-        feed(built(text(forward="figures.show(x, 1)")))
+        feed(built(text(forward="x = figures.show(x, 1)")))
     assert caught.value.stage == "feed"
     assert caught.value.remedy == "install absent_plots in the environment that runs gradlint"
 
@@ -163,7 +179,7 @@ def test_a_model_that_needs_what_cannot_be_imported_says_why(built: Built, site:
     with pytest.raises(
         AnalysisError, match="installed but cannot be imported: RuntimeError: operator broken"
     ) as caught:
-        built(BROKEN.format(layer="models.resnet18()"))
+        feed(built(BROKEN.format(layer="models.resnet18()")))
     assert "needs broken_vision.models.resnet18" in caught.value.message
     assert caught.value.remedy == "install a version of broken_vision that fits the file, torch and Python"
 
