@@ -16,6 +16,8 @@ class Location:
     cell: int | None = None
     """Of a notebook in a report: number of the cell, in which the line is counted. In a run lines are those of all code
     cells together."""
+    row: int | None = None
+    """Of a notebook in a report: line of its file, which is JSON, where that is known."""
 
     @property
     def file(self) -> str:

@@ -33,6 +33,8 @@ class ModelSummary:
     """What it is made of."""
     cell: int | None = None
     """Number of the cell of a notebook in which `line` is counted."""
+    row: int | None = None
+    """Line of the notebook's file, which is JSON, where that is known."""
 
     @property
     def file(self) -> str:
@@ -66,6 +68,8 @@ class Skipped:
     """Where it stopped: "read", "parse", "import", "build", "feed", "trace" …"""
     cell: int | None = None
     """Number of the cell of a notebook in which `line` is counted."""
+    row: int | None = None
+    """Line of the notebook's file, which is JSON, where that is known."""
 
     @property
     def file(self) -> str:

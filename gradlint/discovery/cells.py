@@ -6,13 +6,14 @@ import itertools
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from gradlint.core.errors import AnalysisError
 from gradlint.core.location import Location
+from gradlint.discovery.cell_rows import cell_rows
 
 SUFFIX = ".ipynb"
 _PYTHON_CELLS = frozenset("time timeit capture prun debug python python3 pypy ipytest".split())  # noqa: SIM905
@@ -42,6 +43,8 @@ class Cells:
 
     cells: tuple[Cell, ...]
     language: str = "python"
+    raw: str = ""
+    """The notebook's own text."""
 
     @property
     def source(self) -> str:
@@ -57,6 +60,15 @@ class Cells:
         """Number of the cell that holds a line of the module, and the line in it; None where there is no cell."""
         index = bisect.bisect_right(self.firsts, line) - 1
         return (self.cells[index].number, line - self.firsts[index] + 1) if self.cells and index >= 0 else None
+
+    @cached_property
+    def _rows(self) -> Mapping[int, tuple[int, ...]]:
+        return cell_rows(self.raw)
+
+    def row(self, number: int, line: int) -> int | None:
+        """The line of the notebook's file at which a line of a cell stands; None where that is not known."""
+        rows = self._rows.get(number, ())
+        return rows[line - 1] if 0 < line <= len(rows) else None
 
     def errors(self, path: str) -> Iterator[AnalysisError]:
         """What is wrong with the cells that are no Python (stage "parse"), at lines of the module."""
@@ -89,7 +101,7 @@ def cells_of(text: str, path: str) -> Cells:
     language = _language(document)
     found = (_cell(number, cell, path) for number, cell in enumerate(cells, 1))
     kept = tuple(cell for cell in found if cell is not None) if language == "python" else ()
-    return Cells(kept, language)
+    return Cells(kept, language, text)
 
 
 def _not_read(reason: str, path: str, line: int = 1, column: int = 1, *, remedy: str = "") -> AnalysisError:

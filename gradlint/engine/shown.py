@@ -43,13 +43,14 @@ class Shown:
 
     def location(self, place: Location) -> Location:
         """A place; in a notebook by its cell, and the line in it."""
-        line, cell = self._line(place.path, place.line)
-        return replace(place, path=self.path(place.path), line=line, cell=cell)
+        line, cell, row = self._line(place.path, place.line)
+        return replace(place, path=self.path(place.path), line=line, cell=cell, row=row)
 
-    def _line(self, path: str, line: int) -> tuple[int, int | None]:
+    def _line(self, path: str, line: int) -> tuple[int, int | None, int | None]:
+        """A line, the cell that it is counted in, and the row of the file that it stands in."""
         cells = self._cells_of(path)
         found = cells.place(line) if cells is not None else None
-        return (line, None) if found is None else (found[1], found[0])
+        return (line, None, None) if found is None or cells is None else (found[1], found[0], cells.row(*found))
 
     def _cells_of(self, path: str) -> Cells | None:
         """The cells of a notebook, whose texts code frames can show from then on; None for other files."""
@@ -104,15 +105,15 @@ class Shown:
     def skipped(self, item: Skipped) -> Skipped:
         """What was left out, with its path rewritten."""
         reason = self.text(item.reason, item.path, is_quoted=item.is_model)
-        line, cell = self._line(item.path, item.line)
+        line, cell, row = self._line(item.path, item.line)
         remedy = self.text(item.remedy, item.path)
-        return replace(item, path=self.path(item.path), line=line, cell=cell, reason=reason, remedy=remedy)
+        return replace(item, path=self.path(item.path), line=line, cell=cell, row=row, reason=reason, remedy=remedy)
 
     def model(self, model: ModelSummary) -> ModelSummary:
         """A model with its path rewritten, and what it is built and fed like."""
-        line, cell = self._line(model.path, model.line)
+        line, cell, row = self._line(model.path, model.line)
         built, inputs = self.text(model.built, model.path), self.text(model.inputs, model.path)
-        return replace(model, path=self.path(model.path), line=line, cell=cell, built=built, inputs=inputs)
+        return replace(model, path=self.path(model.path), line=line, cell=cell, row=row, built=built, inputs=inputs)
 
     def report(self, report: Results) -> Results:
         """A report, or what came of one file, with every path rewritten."""

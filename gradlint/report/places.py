@@ -20,12 +20,12 @@ def slashed(path: str, separator: str = os.sep) -> str:
 
 
 def line_of(place: Location | Skipped | ModelSummary) -> int:
-    """The line as platforms want it, which show files as they are: what stands in a cell is told at the first line."""
-    return max(1, place.line) if place.cell is None else 1
+    """The line as platforms want it, which show files as they are, notebooks as JSON (the first line, if need be)."""
+    return max(1, place.line) if place.cell is None else place.row or 1
 
 
 def in_cell(place: Location | Skipped | ModelSummary) -> str:
-    """`cell 3, line 14: `, for what platforms show at the first line; empty for other files."""
+    """`cell 3, line 14: `, for what platforms show among lines of JSON; empty for other files."""
     return "" if place.cell is None else f"cell {place.cell}, line {place.line}: "
 
 

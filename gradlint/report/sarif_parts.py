@@ -10,6 +10,7 @@ from gradlint.api import Rule
 from gradlint.core.location import Location
 from gradlint.core.text import tame
 from gradlint.report.page import help_uri, page
+from gradlint.report.places import line_of
 from gradlint.report.style import Style
 
 
@@ -70,7 +71,7 @@ def region(where: Location, style: Style) -> dict[str, Any]:
     """Line and columns, with the source line as a snippet."""
     found: dict[str, Any] = {"startLine": max(1, where.line), "startColumn": max(1, where.column)}
     if where.cell is not None:  # viewers open the file as it is
-        found = {"startLine": 1, "startColumn": 1}
+        found = {"startLine": line_of(where), "startColumn": 1}
     elif where.end_column is not None and where.end_column > where.column:
         found["endColumn"] = where.end_column
     source = style.source(where.file, where.line)

@@ -79,11 +79,13 @@ def test_every_format_says_the_cell(call: Call, tmp_path: Path) -> None:
     (result,) = json.loads(said["sarif"])["runs"][0]["results"]
     assert result["message"]["text"].startswith("cell 3, line 6: SigmoidMLP: ")
     physical = result["locations"][0]["physicalLocation"]
-    assert (physical["artifactLocation"]["uri"], physical["region"]["startLine"]) == ("model.ipynb", 1)
-    assert "file=model.ipynb,line=1,col=1::cell 3, line 6: SigmoidMLP: " in said["github"]
+    rows = (tmp_path / "model.ipynb").read_text().splitlines()
+    row = next(number for number, text in enumerate(rows, 1) if "nn.Linear(width, width), nn.Sigmoid()]" in text)
+    assert (physical["artifactLocation"]["uri"], physical["region"]["startLine"]) == ("model.ipynb", row)
+    assert f"file=model.ipynb,line={row},col=1::cell 3, line 6: SigmoidMLP: " in said["github"]
     (issue,) = json.loads(said["gitlab"])
     assert issue["description"].startswith("cell 3, line 6: ")
-    assert issue["location"] == {"path": "model.ipynb", "lines": {"begin": 1}}
+    assert issue["location"] == {"path": "model.ipynb", "lines": {"begin": row}}
     (case,) = ElementTree.fromstring(said["junit"]).iter("testcase")
     assert case.attrib == {"name": "SigmoidMLP", "classname": "model"}
     assert "model.ipynb:cell 3:6:49: error[GL101]" in "".join(case.itertext())
