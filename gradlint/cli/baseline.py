@@ -23,6 +23,7 @@ def _options(function: Callable[..., int]) -> Callable[..., int]:
         options.baseline,
         click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave out, as .gitignore does it."),
         options.selection,
+        click.option("--all-modules", is_flag=True, help="Check the parts of models on their own, too."),
         click.option("--probe", is_flag=True, help="Leave out what a real backward pass refutes."),
         click.argument("paths", nargs=-1, metavar="[PATHS]...", shell_complete=completing.paths),
     ):

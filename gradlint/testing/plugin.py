@@ -1,4 +1,4 @@
-"""The pytest plugin: `pytest --gradlint` makes a test of every Python file that defines models.
+"""The pytest plugin: `pytest --gradlint` makes a test of every Python file and notebook that defines models.
 
 It is loaded by every run of pytest in the environment, so it imports nothing of gradlint before `--gradlint` is given.
 """
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--gradlint`."""
     group = parser.getgroup("gradlint")
     group.addoption(
-        "--gradlint", action="store_true", help="Check the Python files that define PyTorch models, one test per file."
+        "--gradlint", action="store_true", help="Check the files that define PyTorch models, one test per file."
     )
 
 
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """A collector for a file that defines models and that no configuration leaves out."""
-    if file_path.suffix != ".py" or not parent.config.getoption("gradlint"):
+    if file_path.suffix not in (".py", ".ipynb") or not parent.config.getoption("gradlint"):
         return None
     from gradlint.core.errors import GradlintError
     from gradlint.testing.items import defines_models, told

@@ -139,6 +139,17 @@ def test_moved_and_reformatted_lines_stay_known(project: Project, text: str) -> 
     assert project.baseline.read_bytes() == before
 
 
+def test_parts_of_models_are_taken_up_where_they_are_asked_for(project: Project) -> None:
+    outer = (
+        "\n\nclass Outer(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.net = Net()\n"
+    )
+    project.write("net.py", f"{NET}{outer}\n    def forward(self, x):\n        return self.net(x)\n")
+    assert project("baseline", "write")[0] == 0
+    assert [entry[1] for entry in project.entries()] == ["Outer"]
+    assert project("baseline", "write", "--all-modules")[0] == 0
+    assert sorted(entry[1] for entry in project.entries()) == ["Net", "Outer"]
+
+
 def test_a_renamed_file_is_reported_as_moved(project: Project) -> None:
     (project.folder / "models").mkdir()
     (project.folder / "net.py").rename(project.folder / "models" / "new.py")

@@ -1,5 +1,6 @@
 """`pytest --gradlint`, in a pytest of its own."""
 
+import json
 import os
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def test_files_with_models_are_tests(pytester: pytest.Pytester) -> None:
     done.stdout.no_fnmatch_line("*Traceback*")
     only = pytester.runpytest_subprocess("--gradlint", "-m", "gradlint", "--collect-only", "-q")
     assert only.outlines[:2] == ["healthy.py::gradlint", "sick.py::gradlint"]
+
+
+@pytest.mark.usefixtures("plugin")
+def test_notebooks_with_models_are_tests_too(pytester: pytest.Pytester) -> None:
+    for name, source in (("sick", SICK), ("tools", "x = 1\n")):
+        cell = {"cell_type": "code", "metadata": {}, "outputs": [], "source": source}
+        pytester.makefile(".ipynb", **{name: json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4})})
+    done = pytester.runpytest_subprocess("--gradlint")
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines(["  --> sick.ipynb:cell 1:7:*"])
 
 
 @pytest.mark.usefixtures("plugin")
