@@ -29,6 +29,8 @@ def find_candidates(tree: ast.Module, names: Names) -> tuple[Candidate, ...]:
     """Classes, factories and module-level instances, in order of definition."""
     defs = definitions(tree)
     classes = module_classes(defs, names)
+    if not classes and not names.framework:  # nothing that a function or a name could stand for
+        return ()
     factories = find_factories(defs, classes, names)
     known = frozenset(classes) | frozenset(factories)
     counts = Counter(mentions(tree)) if classes else Counter()

@@ -30,6 +30,13 @@ FRAMEWORKS = frozenset(
 """Packages whose import makes it plausible that a file holds a torch model."""
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 """Fields in which statements hold others."""
+_HOLDING = {
+    kind: blocks
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST) and not issubclass(kind, ast.expr)
+    if (blocks := tuple(block for block in _BLOCKS if block in kind._fields))
+}
+"""Of each kind of node that holds statements, those fields."""
 
 
 class Names:
@@ -106,8 +113,8 @@ def all_statements(tree: ast.Module) -> Iterator[ast.stmt]:
     waiting: deque[ast.AST] = deque([tree])
     while waiting:
         node = waiting.popleft()
-        for block in _BLOCKS:
-            waiting.extend(getattr(node, block, ()))
+        for block in _HOLDING.get(type(node), ()):
+            waiting.extend(getattr(node, block))
         if isinstance(node, ast.stmt):
             yield node
 

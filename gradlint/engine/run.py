@@ -89,8 +89,12 @@ def look_at(asked: Gathered, *, progress: Progress | None = None, memory: Memory
     """The same with what came of each of its files."""
     if progress is not None:
         progress.begin(len(asked.jobs))
-    with crew(asked.config, len(asked.jobs)) as workers:
-        results = tuple(look(asked.jobs, asked.config, asked.selection, workers, progress, memory))
+    try:
+        with crew(asked.config, len(asked.jobs)) as workers:
+            results = tuple(look(asked.jobs, asked.config, asked.selection, workers, progress, memory))
+    finally:
+        if memory is not None:
+            memory.write()
     return replace(asked, results=results)
 
 
