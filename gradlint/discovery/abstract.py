@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 
+from gradlint.discovery.entering import is_placeholder
 from gradlint.discovery.names import Names
 
 _GIVES_NO_PARTS = ("Module", "ABC", "ABCMeta", "Generic", "Protocol", "object")
@@ -24,17 +25,7 @@ def is_abstract(forward: ast.FunctionDef, lineage: Sequence[ast.ClassDef], names
         lineage: the class, then those of the file that it derives from.
         names: what the file's names stand for.
     """
-    return _is_placeholder(forward) or _lacks_parts(forward, lineage, names)
-
-
-def _is_placeholder(forward: ast.FunctionDef) -> bool:
-    """Whether a method only says that subclasses must define it."""
-    texts = [ast.unparse(statement) for statement in forward.body if not _is_docstring(statement)]
-    return all(text in ("pass", "...") or text.startswith("raise NotImplementedError") for text in texts)
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    return is_placeholder(forward) or _lacks_parts(forward, lineage, names)
 
 
 def _lacks_parts(forward: ast.FunctionDef, lineage: Sequence[ast.ClassDef], names: Names) -> bool:

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 from gradlint.core.target import TargetKind
 from gradlint.discovery.abstract import is_abstract
+from gradlint.discovery.entering import ENTRIES, called_names, is_placeholder, others, runs_own_parts
 from gradlint.discovery.factories import factory_candidate, find_factories, find_instances
 from gradlint.discovery.modules import (
-    ENTRIES,
     Definitions,
     definitions,
     has_method,
     is_known_model,
     module_classes,
-    runs_own_parts,
 )
 from gradlint.discovery.names import Names, mentions
 from gradlint.discovery.signatures import signature, uses
@@ -34,7 +33,8 @@ def find_candidates(tree: ast.Module, names: Names) -> tuple[Candidate, ...]:
     factories = find_factories(defs, classes, names)
     known = frozenset(classes) | frozenset(factories)
     counts = Counter(mentions(tree)) if classes else Counter()
-    found = [_class_candidate(node, classes, defs, known, names, counts) for node in classes.values()]
+    called = called_names(tree) if classes else frozenset()
+    found = [_class_candidate(node, classes, defs, known, names, counts, called) for node in classes.values()]
     found += [factory_candidate(node, classes, known) for node in factories.values()]
     found += find_instances(tree, known, names)
     return tuple(sorted(found, key=lambda candidate: candidate.line))
@@ -63,6 +63,7 @@ def _class_candidate(
     known: frozenset[str],
     names: Names,
     counts: Counter[str],
+    called: frozenset[str],
 ) -> Candidate:
     lineage = list(_ancestors(node, classes))
     constructor = next((method for ancestor in lineage if (method := _method(ancestor, "__init__"))), None)
@@ -76,18 +77,20 @@ def _class_candidate(
         optional,
         uses=uses(node, known, node.name),
         bases=tuple(ancestor.name for ancestor in lineage[1:]),
-        runs=_runs(lineage, classes, names),
+        runs=_runs(lineage, classes, names, called),
         config=_config(constructor, required, defs),
         mentioned=counts[node.name] > sum(name == node.name for name in mentions(node)),
     )
 
 
-def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: Names) -> bool:
+def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: Names, called: frozenset[str]) -> bool:
     """Whether a forward is defined in the file, or inherited from a class that has one. Losses judge models."""
     if lineage[0].name.endswith(_NOT_MODELS):
         return False
     for ancestor in lineage:
         forward = _method(ancestor, "forward")
+        if forward is not None and is_placeholder(forward):
+            return _is_entered(lineage, called)
         if forward is not None:
             return not is_abstract(forward, lineage, names)
         for base in ancestor.bases:
@@ -99,7 +102,15 @@ def _runs(lineage: list[ast.ClassDef], classes: dict[str, ast.ClassDef], names: 
     if any(has_method(ancestor, "__call__") for ancestor in lineage):
         return True
     entered = (method for ancestor in lineage for name in ENTRIES if (method := _method(ancestor, name)) is not None)
-    return any(runs_own_parts(method) for method in entered)
+    return any(runs_own_parts(method) for method in entered) or _is_entered(lineage, called)
+
+
+def _is_entered(lineage: list[ast.ClassDef], called: frozenset[str]) -> bool:
+    """Whether the file makes such an object, and calls a method of it that runs the model under another name."""
+    if lineage[0].name not in called:
+        return False
+    methods = [child for node in lineage for child in node.body if isinstance(child, ast.FunctionDef)]
+    return any(name in called for name in others(methods))
 
 
 def _config(

@@ -7,11 +7,6 @@ from gradlint.discovery.names import Names, flat_statements
 Definitions = dict[str, ast.ClassDef | ast.FunctionDef]
 
 _NOT_MODULES = ("torch.nn.functional", "torch.nn.init", "torch.nn.utils", "torch.nn.parallel", "torch.nn.attention")
-STEPS = ("training_step", "shared_step", "_shared_step", "_step", "step", "forward_train", "loss", "compute_loss")
-"""Methods that do all that a model is trained by, likeliest first."""
-ENTRIES = (*STEPS, "encode", "embed", "predict", "forward_features", "extract_features")
-"""Methods that stand for a forward where there is none, likeliest first."""
-_TELLING = ("self.log", "self.log_dict", "self.print")
 _OTHER_BASES = ("DataModule", "Function", "Dataset", "Sampler", "Optimizer", "Scheduler", "Callback", "Config")
 _WITHOUT_PARAMETERS = frozenset(
     [
@@ -131,9 +126,3 @@ def _is_module_base(
 def has_method(node: ast.ClassDef, name: str) -> bool:
     """Whether a class defines a method itself."""
     return any(isinstance(child, ast.FunctionDef) and child.name == name for child in node.body)
-
-
-def runs_own_parts(method: ast.AST) -> bool:
-    """Whether a method calls something that its object holds: `self.encoder(x)`, `self.layers[0](x)`."""
-    calls = (ast.unparse(node.func) for node in ast.walk(method) if isinstance(node, ast.Call))
-    return any(called.startswith("self.") and called not in _TELLING for called in calls)

@@ -118,6 +118,7 @@ REPEATED = (
     tokens("tokens repeated", lambda x: x.repeat(1, 2, 1)),
     tokens("tokens interleaved", lambda x: x.repeat_interleave(2, 1)),
     tokens("features repeated", lambda x: x.repeat(1, 1, 2), 2 * WIDTH),
+    tokens("two brought to one shape", lambda x: torch.mul(*torch.broadcast_tensors(x, x.mean(1, keepdim=True).exp()))),
     tokens("mean for all", lambda x: x.mean(1, keepdim=True).expand_as(x)),
     tokens(
         "mean for all, pooled",

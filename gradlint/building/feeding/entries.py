@@ -3,6 +3,7 @@
 What a training step computes is followed up to its losses: what it hands to them is taken for the model's outputs.
 """
 
+import ast
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gradlint.building.feeding.forward_source import function_tree
-from gradlint.discovery.modules import ENTRIES, STEPS, runs_own_parts
+from gradlint.discovery.entering import ENTRIES, STEPS, is_placeholder, others, runs_own_parts
 
 _LOSSES = frozenset(
     [
@@ -45,10 +46,15 @@ class Entry:
 
 
 def is_unwritten(model: nn.Module) -> bool:
-    """Whether a model's forward is nobody's: torch's own, which raises, or that of Lightning, which calls it."""
+    """Whether a model's forward is nobody's: torch's own, which raises, that of Lightning, which calls it, or one that
+    only says that others must define it.
+    """
     forward = getattr(type(model), "forward", None)
     home = getattr(forward, "__module__", "").partition(".")[0]
     nobody = forward is nn.Module.forward or home in ("lightning", "pytorch_lightning")
+    if not nobody and home != "torch":
+        tree = function_tree(type(model), "forward")
+        nobody = tree is not None and is_placeholder(tree)
     return nobody and "forward" not in vars(model)
 
 
@@ -65,6 +71,15 @@ def entries(model: nn.Module) -> Iterator[Entry]:
         if name == "encode" and inspect.isfunction(decode):
             yield Entry("its encode and decode", _there_and_back(method, decode), is_whole=False)
         yield Entry(f"its {name}", _up_to_losses(method), is_whole=name in STEPS)
+    for name in others(_methods(type(model))):
+        yield Entry(f"its {name}", _up_to_losses(getattr(type(model), name)), is_whole=False)
+
+
+def _methods(owner: type) -> list[ast.FunctionDef]:
+    """Methods that a class and its bases below `nn.Module` define, as far as there is source."""
+    names = (name for base in owner.__mro__ if not base.__module__.startswith("torch.") for name in vars(base))
+    functions = (name for name in dict.fromkeys(names) if inspect.isfunction(getattr(owner, name, None)))
+    return [tree for name in functions if (tree := function_tree(owner, name)) is not None]
 
 
 def parts(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from gradlint.building.failure import text_of
+from gradlint.building.feeding.actions import supported
 from gradlint.building.feeding.arguments import Proposal
 from gradlint.building.feeding.completing import completed, joined
 from gradlint.building.feeding.demands import Demand, demands
@@ -33,6 +34,7 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
     if not proposal or proposal[0].dtype == "literal":
         return
     shape = proposal[0].shape
+    yield from supported(proposal, text)
     yield from mended_shapes(proposal, text)
     yield from patterned(proposal, text, hints)
     for demand in demands(trial.error) if trial.error is not None else ():

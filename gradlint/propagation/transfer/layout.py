@@ -8,7 +8,7 @@ import torch
 
 from gradlint.propagation import dims as D
 from gradlint.propagation import particles as P
-from gradlint.propagation.call import Call, Ids, Transfer
+from gradlint.propagation.call import Call, Ids, NamedCall, Transfer
 from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
 from gradlint.propagation.sharing import shared
 from gradlint.propagation.signal import Signal, emit, mapped
@@ -116,6 +116,16 @@ def expand(call: Call) -> Any:
     return Signal(x, shape, tuple(dims), prob=signal.prob)
 
 
+def broadcast(call: Call) -> tuple[Any, ...]:
+    """broadcast_tensors: each operand is expanded by itself."""
+    values = call.args if len(call.args) > 1 else tuple(call.args[0])  # torch's own code hands on a list
+    shapes = [tuple(meta.shape) for meta in call.node.meta["val"]]
+    return tuple(
+        expand(NamedCall(call.node, call.op, (value,), {}, call.run, f"{call.key}.part{k}", shape))
+        for k, (value, shape) in enumerate(zip(values, shapes, strict=True))
+    )
+
+
 def _gathered_back(m: P.Moments, samples: int, positions: int, units: int) -> P.Moments:
     """Cotangents of the copies of samples, positions (which covary) and units (which do not), added up."""
     n = positions
@@ -192,6 +202,7 @@ RULES: dict[str, Transfer] = {
         reshape,
     ),
     **dict.fromkeys(TURNING, permute),
+    "broadcast_tensors": broadcast,
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),
     "im2col": windows,
     "col2im": unwindow,
