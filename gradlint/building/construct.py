@@ -15,7 +15,7 @@ from gradlint.building.stubs import MissingPackageError, absent_base, constructi
 from gradlint.building.surroundings import as_script, seeded
 from gradlint.core.errors import AnalysisError, UncomputedArgumentsError, UnknownArgumentsError
 from gradlint.core.location import Location
-from gradlint.core.target import Target, TargetKind
+from gradlint.core.target import Target, TargetKind, Unsaid
 from gradlint.core.toml import table, target_entry
 
 
@@ -146,9 +146,15 @@ def guessed_again(target: Target, attempt: Target, error: AnalysisError, namespa
     yield from (_filled(target, guess) for guess in found)
 
 
-def described_guess(attempt: Target) -> str:
-    """How a model that was built and run came about: what was asked of a configuration object is known by then."""
-    return GUESSED + Guess(attempt.kwargs or {}).described
+def described_guess(attempt: Target, target: Target) -> str:
+    """How a model that was built and run came about: what was asked of a configuration object is known by then.
+
+    What the `target` says is no guess.
+    """
+    said = target.kwargs or {}
+    return (
+        GUESSED + Guess({name: value for name, value in (attempt.kwargs or {}).items() if name not in said}).described
+    )
 
 
 def entry_of(attempt: Target) -> str:
@@ -179,6 +185,8 @@ def argument(value: Any, namespace: Namespace) -> Any:
     """A configured or harvested argument: `{"expression": "Config()"}` is evaluated in the file, others are literal."""
     if isinstance(value, Deferred):
         return value.make()
+    if isinstance(value, Unsaid):
+        raise LookupError(f"{value.text} is not known before that file is run")
     if isinstance(value, dict):
         if set(value) == {"expression"} and isinstance(value["expression"], str):
             return namespace.evaluate(value["expression"])

@@ -14,6 +14,14 @@ class TargetKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Unsaid:
+    """An argument whose value cannot be read from the code that gives it."""
+
+    text: str
+    """The expression there."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """One input of a model: shape and dtype, under its argument name where it is passed by keyword."""
 

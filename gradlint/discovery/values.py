@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradlint.core.target import Initialiser, InputSpec, LossUse, TargetKind
+from gradlint.core.target import Initialiser, InputSpec, LossUse, TargetKind, Unsaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Construction:
     """Where another file builds it: "scripts/train.py:41", "demo.ipynb, cell 3"; empty for the scanned file itself."""
     fed_place: str = ""
     """Where another file feeds it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the value of every argument can be read."""
+        return self.args is not None and not any(isinstance(v, Unsaid) for v in (*self.args, *self.kwargs.values()))
 
 
 @dataclass(frozen=True)

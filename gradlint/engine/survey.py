@@ -115,7 +115,7 @@ def _unfilled(targets: Iterable[Target], scan: FileScan, name: str) -> Iterator[
     made = constructions_elsewhere(scan.path, list(open_), _BOUNDS) if open_ else {}
     known = definitions(scan.tree) if scan.tree is not None else {}
     for model, candidate in open_.items():
-        if not made[model]:
+        if not any(construction.is_whole for construction in made[model]):
             guesses = likely_arguments(candidate, known)
             yield Unfilled(f"{name}:{model}", candidate.line, candidate.required, guesses)
 

@@ -78,7 +78,7 @@ class _Search:
         except AnalysisError as error:
             self.failures.append(f"{attempt.built}: {error.message}")
             return None
-        told = building.described_guess(attempt)
+        told = building.described_guess(attempt, self.target)
         return replace(built, built=told, doubts=(*built.doubts, _doubt(attempt, told, self.because))), fed
 
     def _again(self, attempt: Target, error: AnalysisError, depth: int) -> tuple[BuiltModel, Fed] | None:

@@ -48,17 +48,35 @@ def built_in_some_way(
     is_said = target.built != "defaults"
     is_unsaid = isinstance(unbuilt, UnknownArgumentsError) and target.args is None and target.kwargs is None
     if is_said or is_unsaid:
-        tried: list[str] = []
-        for way in ways_to_build(target):
-            try:
-                with stage("build", target, on_stage):
-                    return building.build(way, namespace), None
-            except AnalysisError as error:
-                tried.append(f"{way.built}: {error.message}")
+        found, tried = _as_said_elsewhere(target, namespace, on_stage=on_stage)
+        if found is not None:
+            return found
         if is_said:  # what the file itself says of its model is what the user wants to hear of
             raise unbuilt
         unbuilt = _told(unbuilt, tried)
     return built_by_guess(target, namespace, unbuilt, on_stage=on_stage, because=because)
+
+
+def _as_said_elsewhere(
+    target: Target, namespace: Namespace, *, on_stage: OnStage
+) -> tuple[tuple[BuiltModel, Fed | None] | None, list[str]]:
+    """The target in the first way that works; those of which only some arguments can be computed come last."""
+    tried: list[str] = []
+    partly: list[tuple[Target, UncomputedArgumentsError]] = []
+    for way in ways_to_build(target):
+        try:
+            with stage("build", target, on_stage):
+                return (building.build(way, namespace), None), tried
+        except UncomputedArgumentsError as error:
+            partly.append((way, error))
+        except AnalysisError as error:
+            tried.append(f"{way.built}: {error.message}")
+    for way, uncomputed in partly:
+        try:
+            return _without(uncomputed, way, namespace, on_stage=on_stage), tried
+        except AnalysisError as error:
+            tried.append(f"{way.built}: {error.message}")
+    return None, tried
 
 
 def _without(

@@ -90,6 +90,24 @@ def test_that_nothing_was_found_is_told(tmp_path: Path) -> None:
         examined(tmp_path)
 
 
+PARTLY = TRAIN.replace("args.width, args", "len(load()), args")
+
+
+def test_what_another_file_computes_is_guessed_and_the_rest_kept(tmp_path: Path) -> None:
+    write(tmp_path, {"train.py": PARTLY})
+    done = examined(tmp_path)
+    (doubt,) = [doubt for doubt in done.built.doubts if "guess" in doubt.text]
+    assert "train.py:9 gives width, not to be computed here" in doubt.text
+    assert "len(load()) is not known before that file is run" in doubt.text
+    assert done.summary().built.startswith("guessed: width=") and "config" not in done.summary().built
+    assert next(done.built.model.parameters()).shape[0] == 16
+
+
+def test_calls_that_are_known_wholly_come_before_others(tmp_path: Path) -> None:
+    write(tmp_path, {"main.py": PARTLY, "train.py": TRAIN})
+    assert examined(tmp_path).summary().built == "as in train.py:9"
+
+
 @pytest.mark.parametrize("said", [{"args": (3,)}, {"kwargs": {"width": 3}}])
 def test_what_the_user_said_is_not_mended(tmp_path: Path, said: dict[str, object]) -> None:
     write(tmp_path, {"model.py": UNGUESSABLE, "train.py": TRAIN})

@@ -1,10 +1,11 @@
-"""Actions whose probability an agent is asked for: what `torch.distributions` says of those that cannot have been taken."""
+"""Actions whose probability an agent is asked for: what torch.distributions says of those that cannot have been."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from gradlint.building.feeding.arguments import Proposal
+from gradlint.core.target import InputSpec
 
 _UNSUPPORTED = re.compile(
     r"value argument \(Tensor of shape \(([\d, ]*)\)\) to be within the support "
@@ -19,15 +20,17 @@ _MISSHAPEN = re.compile(
 def supported(proposal: Proposal, text: str) -> Iterator[Proposal]:
     """The proposal with the argument that a distribution refuses as it can have been drawn from it."""
     if match := _UNSUPPORTED.search(text):
-        refused, odds = _shape(match[1]), _shape(match[3])
-        drawn = {"shape": odds[:-1], "dtype": "int64", "high": int(match[2]) + 1}
-    elif match := _MISSHAPEN.search(text):
-        refused, drawn = _shape(match[1]), {"shape": _shape(match[2])}
-    else:
-        return
-    for at in range(len(proposal) - 1, -1, -1):  # states come first, then what was done
-        if proposal[at].shape == refused:
-            yield (*proposal[:at], replace(proposal[at], **drawn), *proposal[at + 1 :])
+        for spec, at in _of_shape(proposal, match[1]):
+            drawn = replace(spec, shape=_shape(match[3])[:-1], dtype="int64", high=int(match[2]) + 1)
+            yield (*proposal[:at], drawn, *proposal[at + 1 :])
+    if match := _MISSHAPEN.search(text):
+        for spec, at in _of_shape(proposal, match[1]):
+            yield (*proposal[:at], replace(spec, shape=_shape(match[2])), *proposal[at + 1 :])
+
+
+def _of_shape(proposal: Proposal, shape: str) -> Iterator[tuple[InputSpec, int]]:
+    """Arguments of a shape and where they stand, the last one first: states come before what was done in them."""
+    return ((proposal[at], at) for at in range(len(proposal) - 1, -1, -1) if proposal[at].shape == _shape(shape))
 
 
 def _shape(text: str) -> tuple[int, ...]:

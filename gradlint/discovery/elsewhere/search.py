@@ -25,8 +25,9 @@ def constructions_elsewhere(
 ) -> dict[str, list[Construction]]:
     """Calls of classes and factories of one file in the other files of its repository.
 
-    Only calls whose every argument is known come back: a literal, or an expression over what the file itself defines
-    or imports. The best come first: training scripts, tests, examples, then others; what is near before what is far.
+    An argument is known that is a literal, or an expression over what the file itself defines or imports. The best
+    calls come first: training scripts, tests, examples, then others; what is near before what is far; those of which
+    only some arguments are known (`Construction.is_whole`) after all others.
 
     Args:
         path: the file that defines them.
@@ -38,7 +39,7 @@ def constructions_elsewhere(
     found: dict[str, list[Construction]] = {name: [] for name in names}
     word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b")
     for other in sorted(repository.files, key=lambda file: preference(file, repository)):
-        if repository.exhausted or all(len(_different(made)) >= _ENOUGH for made in found.values()):
+        if repository.exhausted or all(_is_enough(made) for made in found.values()):
             break
         document = repository.document(other)
         if document is not None and word.search(document.code):
@@ -47,12 +48,16 @@ def constructions_elsewhere(
     return {name: _different(made) for name, made in found.items()}
 
 
+def _is_enough(made: list[Construction]) -> bool:
+    return sum(construction.is_whole for construction in _different(made)) >= _ENOUGH
+
+
 def _different(made: list[Construction]) -> list[Construction]:
     """Each way to build a model once, with the inputs of the first of its kind that is fed."""
     kinds: dict[str, list[Construction]] = {}
     for construction in made:
         kinds.setdefault(repr((construction.args, construction.kwargs)), []).append(construction)
-    return [_with_inputs(alike) for alike in kinds.values()]
+    return sorted((_with_inputs(alike) for alike in kinds.values()), key=lambda made: not made.is_whole)
 
 
 def _with_inputs(alike: list[Construction]) -> Construction:

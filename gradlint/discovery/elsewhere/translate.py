@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradlint.core.target import InputSpec, TargetKind
+from gradlint.core.target import InputSpec, TargetKind, Unsaid
 from gradlint.discovery.elsewhere.imports import Chain, Resolver, chain_of
 from gradlint.discovery.elsewhere.settings import CHANGED, spelt
 from gradlint.discovery.expressions import BUILTINS, LONGEST, Arguments, inlined
@@ -66,7 +66,7 @@ class OtherNotebook(Notebook):
         self.translator = translator
 
     def arguments(self, call: ast.Call, scope: Scope, local: dict[str, ast.expr]) -> Arguments:
-        """Constructor arguments that mean the same in the checked file; (None, {}) where one of them cannot."""
+        """Constructor arguments that mean the same in the checked file; (None, {}) where that is known of none."""
         try:
             args = tuple(item for node in call.args for item in self._positional(node, scope))
             kwargs: dict[str, Any] = {}
@@ -80,7 +80,8 @@ class OtherNotebook(Notebook):
                 kwargs.update(unpacked)
         except UnreadableError:
             return None, {}
-        return args, kwargs
+        given = (*args, *kwargs.values())
+        return (None, {}) if given and all(isinstance(value, Unsaid) for value in given) else (args, kwargs)
 
     def _positional(self, node: ast.expr, scope: Scope) -> list[Any]:
         if not isinstance(node, ast.Starred):
@@ -94,13 +95,19 @@ class OtherNotebook(Notebook):
         try:
             value = evaluate(node, scope)
         except UnreadableError:
-            return {"expression": self.translator.expression(node, scope)}
+            return self._expression(node, scope)
         if not isinstance(value, dict) or isinstance(node, ast.Dict):
             return value
         try:
             return {"expression": spelt(value)}
         except (TypeError, ValueError) as error:  # keys that are no strings, infinities
             raise UnreadableError from error
+
+    def _expression(self, node: ast.expr, scope: Scope) -> dict[str, str] | Unsaid:
+        try:
+            return {"expression": self.translator.expression(node, scope)}
+        except UnreadableError:
+            return Unsaid(ast.unparse(node).replace(MARK, ""))
 
 
 class Translator:

@@ -26,14 +26,19 @@ Find = Callable[..., list[Construction]]
 
 @pytest.fixture
 def find(tmp_path: Path) -> Find:
-    """Write files, search from `model.py` for `Net`; `bounds` limit the search."""
+    """Write files, search from `model.py` for `Net`; `bounds` limit the search. Only calls that are known wholly come
+    back, unless they are asked for `partly`.
+    """
 
-    def found(files: dict[str, str], *, model: str = "model.py", bounds: Bounds | None = None) -> list[Construction]:
+    def found(
+        files: dict[str, str], *, model: str = "model.py", bounds: Bounds | None = None, partly: bool = False
+    ) -> list[Construction]:
         (tmp_path / "pyproject.toml").write_text("")
         for name, text in {model: MODEL, **files}.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text))
-        return constructions_elsewhere(str(tmp_path / model), ["Net"], bounds)["Net"]
+        made = constructions_elsewhere(str(tmp_path / model), ["Net"], bounds)["Net"]
+        return made if partly else [construction for construction in made if construction.is_whole]
 
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gradlint.core.target import InputSpec
+from gradlint.core.target import InputSpec, Unsaid
 from gradlint.discovery.elsewhere import Bounds, constructions_elsewhere
 from gradlint.discovery.elsewhere.repository import Repository, root_of
 from gradlint.discovery.values import Construction
@@ -238,3 +238,15 @@ def test_modules_that_import_each_other_again_and_again(find: Find) -> None:
     assert find(files, model="pkg/model.py") == []
     files["pkg/__init__.py"] += "\nfrom .model import Net"
     assert first(find(files, model="pkg/model.py")) == [8]
+
+
+def test_calls_of_which_some_arguments_are_known_come_last(find: Find) -> None:
+    train = "from model import Net\nwords, depth = load()\nNet(len(words), 3)\nNet(8, depth=depth)\nNet(words, depth)\n"
+    other = "from model import Net\nNet(4, 2)\n"
+    made = find({"train.py": train, "zoo/other.py": other}, partly=True)
+    assert [(c.place, c.args, c.kwargs) for c in made] == [
+        ("zoo/other.py:2", (4, 2), {}),
+        ("train.py:3", (Unsaid("len(words)"), 3), {}),
+        ("train.py:4", (8,), {"depth": Unsaid("depth")}),
+    ]
+    assert [c.is_whole for c in made] == [True, False, False]
