@@ -84,7 +84,7 @@ def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltMode
         return None
     fed = with_values(target, namespace)
     described = describe(fed, model, namespace, guard.kinds, notes=notes_on(namespace, asked))
-    return replace(described, doubts=doubts)
+    return replace(described, doubts=(*doubts, *namespace.doubts))
 
 
 def notes_on(namespace: Namespace, asked: list[str]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def build_large(target: Target, namespace: Namespace, class_location: Callable[[
         built=target.built,
         class_location=class_location(model),
         notes=((NOTE,) if asked else ()) + _notes(unknown, recorder),
-        doubts=doubts,
+        doubts=(*doubts, *namespace.doubts),
     )
 
 

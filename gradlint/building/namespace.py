@@ -8,10 +8,12 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from gradlint.building.built import Doubt
 from gradlint.building.packages import fill_package
 from gradlint.building.sites import SiteRecorder
+from gradlint.core.location import Location
 from gradlint.discovery.initialising import Functions, starts
-from gradlint.discovery.names import bound_names, free_names, mentions
+from gradlint.discovery.names import bound_names, flat_statements, free_names, mentions
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Namespace:
     missing: dict[str, str] = field(default_factory=dict)
     """Packages and modules that the file imports and that are stood in for, with the reason where they are installed
     and of no use."""
+    assumed: dict[int, str] = field(default_factory=dict)
+    """By line: assignments in a branch that was taken because no other one is, as in `nc = 3`."""
     sites: SiteRecorder | None = None
     """Where the modules made so far were made; the models of one file may share some."""
 
@@ -47,12 +51,24 @@ class Namespace:
 
     def require(self, names: Iterable[str]) -> None:
         """Run those of the statements kept back that the given names depend on, in the order of the file."""
-        needed = self._closure(names)
+        needed, reached = self._closure(names)
         for statement in [s for s in self.held if s in needed]:
             self.stale = True
             self.run(statement)
             self.stale = False
             self.held.remove(statement)
+            self._assume(statement, reached)
+
+    def _assume(self, statement: ast.stmt, names: set[str]) -> None:
+        """Where no branch of an `if` was taken, as the command line is empty, these names get what the first says."""
+        if not isinstance(statement, ast.If):
+            return
+        for inner in flat_statements([statement]):
+            match inner:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant()):
+                    if name in names and name not in self.module.__dict__:
+                        self.run(inner)
+                        self.assumed[inner.lineno] = ast.unparse(inner)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the module, with what it depends on."""
@@ -76,12 +92,20 @@ class Namespace:
                         raise
                     return self.run(node)
 
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What was assumed while statements ran."""
+        says = "{} is assumed: without a command line no branch gives it a value"
+        return tuple(Doubt(says.format(text), Location(self.path, line)) for line, text in self.assumed.items())
+
     def source_folder(self) -> Path:
         """Folder of the file."""
         return Path(self.path).resolve().parent
 
-    def _closure(self, names: Iterable[str]) -> list[ast.stmt]:
-        """Statements kept back that bind or change a name which the given ones reach through the file's definitions."""
+    def _closure(self, names: Iterable[str]) -> tuple[list[ast.stmt], set[str]]:
+        """Statements kept back that bind or change a name which the given ones reach through the file's definitions,
+        and all names so reached.
+        """
         definitions: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
             if statement not in self.held:
@@ -102,7 +126,7 @@ class Namespace:
                 if statement not in needed and concerns(statement, name, functions):
                     needed.append(statement)
                     queue.extend(mentions(statement))
-        return needed
+        return needed, seen
 
 
 _INITIALISING = (

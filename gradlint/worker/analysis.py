@@ -9,6 +9,7 @@ from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.devices import cpu_for_cuda
 from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
+from gradlint.building.processes import as_only_process
 from gradlint.cache.recorder import refuse
 from gradlint.core.errors import AnalysisError, ValuesNeededError
 from gradlint.core.flow import Flow
@@ -89,7 +90,7 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
         on_stage: told the name of each stage as it is entered.
     """
     try:
-        with cpu_for_cuda(source):
+        with cpu_for_cuda(source), as_only_process(source):
             examined = examine(target, source, on_stage=on_stage)
             return findings_of(examined, settings, on_stage=on_stage)
     except AnalysisError as error:
@@ -108,7 +109,7 @@ def tabulate(
 ) -> tuple[FlowTable | None, tuple[Skipped, ...]]:
     """The predicted flow of one target as a table, with a real backward pass beside it where `measured`."""
     try:
-        with cpu_for_cuda(source):
+        with cpu_for_cuda(source), as_only_process(source):
             examined = examine(target, source, on_stage=on_stage)
             with stage("probe" if measured else "propagate", target, on_stage):
                 return table_of(examined, measured=measured), ()
