@@ -13,6 +13,8 @@ from unittest import mock
 import torch
 from torch import nn
 
+from gradlint.building.extensions import uncompiled_extensions
+
 _SEED = 0
 _PROTECTED = ("gradlint", "gradlint_rules", "torch", "numpy")
 
@@ -116,7 +118,7 @@ def as_script(path: Path, folders: list[str]) -> Iterator[None]:
     sys.path[:0] = [folder for folder in folders if folder not in sys.path[:1]]
     sys.argv[:] = [str(path)]
     try:
-        with mock.patch.object(argparse.ArgumentParser, "parse_known_args", _parse_defaults):
+        with mock.patch.object(argparse.ArgumentParser, "parse_known_args", _parse_defaults), uncompiled_extensions():
             yield
     finally:
         sys.path[:] = saved_path

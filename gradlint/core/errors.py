@@ -43,6 +43,10 @@ class UnknownArgumentsError(AnalysisError):
         self.missing = missing
 
 
+class NothingToTrainError(AnalysisError):
+    """A module without parameters whose forward runs on no input that was tried: no model, so no failure either."""
+
+
 class UncomputedArgumentsError(AnalysisError):
     """A model that its file builds with arguments which cannot be computed here; `names` are their parameters, `why`
     is what computing them raised."""

@@ -1,7 +1,7 @@
 """Methods that run a model which has no forward of its own: which ones do, and in which order they are likely meant."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 STEPS = ("training_step", "shared_step", "_shared_step", "_step", "step", "forward_train", "loss", "compute_loss")
 """Methods that do all that a model is trained by, likeliest first."""
@@ -22,14 +22,18 @@ def runs_own_parts(method: ast.AST) -> bool:
     return bool(_own_parts(method))
 
 
-def others(methods: Iterable[ast.FunctionDef]) -> list[str]:
+def others(methods: Iterable[ast.FunctionDef], called: Collection[str] = ()) -> list[str]:
     """Public methods under names of the author's own that are given something and run parts, likeliest first.
 
-    What runs most of the model is likeliest; what cuts the gradient off (an agent that only acts) comes last.
+    Those that are `called` come first, and of these what runs most of the model; what cuts the gradient off (an agent
+    that only acts) comes last.
     """
     telling = {method.name: method for method in methods if _is_own_entry(method)}
-    order = sorted(telling.values(), key=lambda method: (_detaches(method), -len(_own_parts(method))))
-    return [method.name for method in order]
+
+    def rank(method: ast.FunctionDef) -> tuple[bool, bool, int]:
+        return _detaches(method), method.name not in called, -len(_own_parts(method))
+
+    return [method.name for method in sorted(telling.values(), key=rank)]
 
 
 def called_names(tree: ast.Module) -> frozenset[str]:

@@ -11,7 +11,7 @@ from gradlint.building.failure import raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.building.processes import as_only_process
 from gradlint.cache.recorder import refuse
-from gradlint.core.errors import AnalysisError, ValuesNeededError
+from gradlint.core.errors import AnalysisError, NothingToTrainError, ValuesNeededError
 from gradlint.core.flow import Flow
 from gradlint.core.location import Location
 from gradlint.core.report import ModelSummary, Skipped
@@ -93,6 +93,8 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
         with cpu_for_cuda(source), as_only_process(source):
             examined = examine(target, source, on_stage=on_stage)
             return findings_of(examined, settings, on_stage=on_stage)
+    except NothingToTrainError as error:
+        return _nothing_to_train(error, target)
     except AnalysisError as error:
         mended = _as_memory_error(error, settings)
         if mended is not error or isinstance(error, InternalError):
@@ -102,6 +104,13 @@ def analyse(target: Target, source: str, settings: Settings, *, on_stage: OnStag
         place = raised_at(error, target.path)
         told = AnalysisError("it raised KeyboardInterrupt", stage="build", location=place)
         return unanalysable(told, target)
+
+
+def _nothing_to_train(error: NothingToTrainError, target: Target) -> TargetResult:
+    """A note, as for a file without models."""
+    place = error.location or Location(target.path, max(1, target.line))
+    note = Skipped(place.path, place.line, target.name, error.message, error.remedy, is_model=False)
+    return TargetResult((), skipped=(note,))
 
 
 def tabulate(
@@ -144,6 +153,7 @@ def examine_built(
         except ValuesNeededError:
             raise
         except AnalysisError as unfed:
+            _require_parameters(target, built)
             return _examine_unfed(target, built, scan, unfed, on_stage)
     with stage("trace", target, on_stage):
         graph = tracing.trace(built, fed)
@@ -151,6 +161,14 @@ def examine_built(
     with stage("propagate", target, on_stage):
         flows = propagation.propagate_both(graph, built.values)
     return Examined(target, built, graph, flows.apart, fed, scan, flows.together)
+
+
+def _require_parameters(target: Target, built: BuiltModel) -> None:
+    """Raise NothingToTrainError where a module that could not be run has nothing to train either."""
+    if next(iter(built.model.parameters()), None) is None:
+        place = built.class_location or Location(target.path, max(1, target.line))
+        remedy = "if it is trained as part of a model, check that model"
+        raise NothingToTrainError("it has no parameters to train", stage="feed", location=place, remedy=remedy)
 
 
 def require_outputs(graph: ModelGraph) -> None:

@@ -43,6 +43,19 @@ class Net(nn.Module):
             y = y + F.interpolate(l(f), size=(16, 16))
         return self.o(y)
 """
+FILES["walked_in"] = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.style = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 32)); self.o = nn.Linear(32, 3)
+    def forward(self, styles):
+        styles = [self.style(s) for s in styles]
+        if len(styles) < 2:
+            latent = styles[0].unsqueeze(1).repeat(1, 4, 1)
+        else:
+            latent = torch.stack(styles, 1)
+        return self.o(latent[:, 0])
+"""
 FILES["adj_in"] = """
 class GCN(nn.Module):
     def __init__(self, nfeat=16, nhid=64, nclass=4):

@@ -62,7 +62,7 @@ def examined(tmp_path: Path, source: str) -> Examined:
     [
         (PLACEHOLDER + ACT + EVALUATE, "act", "its evaluate"),
         (ACT + EVALUATE, "act", "its evaluate"),
-        (BOTH, "get_value", "its get_action_and_value"),
+        (BOTH, "get_action_and_value", "its get_action_and_value"),
     ],
 )
 def test_what_runs_most_and_lets_the_gradient_through_is_run(
@@ -108,6 +108,18 @@ def test_a_class_that_only_others_may_use_is_no_model(source: str) -> None:
     assert "Agent" not in [target.name for target in targets]
 
 
+def test_the_method_that_the_file_calls_comes_first(tmp_path: Path) -> None:
+    methods = """
+    def first(self, x):
+        return self.critic(x), self.actor(x)
+
+    def log_prob(self, x):
+        return self.critic(x), self.actor(x)
+"""
+    found = examined(tmp_path, HEAD + methods + USES.format("log_prob"))
+    assert found.fed is not None and found.fed.through == "its log_prob"
+
+
 def test_which_methods_stand_for_a_forward() -> None:
     text = textwrap.dedent("""
         class Net:
@@ -124,4 +136,5 @@ def test_which_methods_stand_for_a_forward() -> None:
     assert scan.tree is not None
     node = definitions(scan.tree)["Net"]
     assert others(child for child in node.body if isinstance(child, ast.FunctionDef)) == ["all", "half", "act"]
+    assert others((child for child in node.body if isinstance(child, ast.FunctionDef)), {"half"})[0] == "half"
     assert called_names(scan.tree) == {"no_grad", "detach"}

@@ -216,3 +216,14 @@ def test_a_live_model_is_left_alone(tmp_path: Path) -> None:
     report = check_model(model, torch.ones(2, 3))
     assert type(model) is Live
     assert len(report.unanalysed) == 1
+
+
+def test_a_module_with_nothing_to_train_that_does_not_run_is_no_failure(tmp_path: Path) -> None:
+    methods = """
+    def forward(self, t, y):
+        return torch.mm(y ** 3, self.a)
+"""
+    found = result(tmp_path, "self.a = torch.eye(2)", methods, "GL001", base="nn.Module")
+    assert found.findings == () and found.summary is None
+    (note,) = found.skipped
+    assert not note.is_model and note.reason == "it has no parameters to train"

@@ -14,7 +14,7 @@ from gradlint.building.feeding.fitting import fitted
 from gradlint.building.feeding.forward_source import Argument
 from gradlint.building.feeding.hints import Hints, told_number
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
-from gradlint.building.feeding.structured import structured, takes_either
+from gradlint.building.feeding.structured import is_walked_over, structured, takes_either
 from gradlint.building.snapshot import undisturbed
 from gradlint.core.target import InputSpec
 
@@ -108,6 +108,8 @@ def for_argument(
     if argument.time_first or hints.time_first:
         unique = list(dict.fromkeys(_time_first(spec, hints) for spec in unique))
     plain = unique[: 40 if index == 0 else 6] or [InputSpec((hints.batch, hints.time))]
+    if is_walked_over(model, argument.name):
+        plain[_FIRST:_FIRST] = [InputSpec((), "list", items=(replace(spec, name=""),)) for spec in plain[:_FIRST]]
     return [*plain[:_FIRST], *inner, *plain[_FIRST:]] if inner else plain
 
 

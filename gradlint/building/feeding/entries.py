@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gradlint.building.feeding.forward_source import function_tree
-from gradlint.discovery.entering import ENTRIES, STEPS, is_placeholder, others, runs_own_parts
+from gradlint.discovery.entering import ENTRIES, STEPS, called_names, is_placeholder, others, runs_own_parts
 
 _LOSSES = frozenset(
     [
@@ -71,8 +71,17 @@ def entries(model: nn.Module) -> Iterator[Entry]:
         if name == "encode" and inspect.isfunction(decode):
             yield Entry("its encode and decode", _there_and_back(method, decode), is_whole=False)
         yield Entry(f"its {name}", _up_to_losses(method), is_whole=name in STEPS)
-    for name in others(_methods(type(model))):
+    for name in others(_methods(type(model)), _called_in_file(type(model))):
         yield Entry(f"its {name}", _up_to_losses(getattr(type(model), name)), is_whole=False)
+
+
+def _called_in_file(owner: type) -> frozenset[str]:
+    """What is called in the file that defines a class, but for what objects call of themselves."""
+    module = inspect.getmodule(owner)
+    try:
+        return called_names(ast.parse(inspect.getsource(module))) if module is not None else frozenset()
+    except (OSError, TypeError, SyntaxError):  # defined nowhere, as in an interactive session
+        return frozenset()
 
 
 def _methods(owner: type) -> list[ast.FunctionDef]:

@@ -105,6 +105,15 @@ def takes_either(model: nn.Module, name: str) -> bool:
     return False
 
 
+def is_walked_over(model: nn.Module, name: str) -> bool:
+    """Whether a forward takes its argument one by one (`[self.style(s) for s in styles]`), and never as a tensor."""
+    tree = forward_tree(model)
+    nodes = list(ast.walk(tree)) if tree is not None else []
+    walked = any(isinstance(node, ast.For | ast.comprehension) and _is(node.iter, name) for node in nodes)
+    as_tensor = (n for n in nodes if isinstance(n, ast.Attribute) and _is(n.value, name) and n.attr in _OF_TENSORS)
+    return walked and not any(as_tensor)
+
+
 def _beside(model: nn.Module, path: str, hints: Hints) -> Iterator[InputSpec]:
     """A list with one entry for each member of a module list."""
     members = model.get_submodule(path)
