@@ -117,6 +117,11 @@ class RuleContext(Protocol):
     def site(self, module: str) -> Location | None:
         """Nearest constructor line of a module in the checked file (the class line where there is none)."""
 
+    def origin(self, node: str) -> Location | None:
+        """Line of another of the user's files that a node comes from, as in a module of blocks; None for what comes
+        from the checked file itself, or from a package.
+        """
+
     def near_miss(self, text: str) -> None:
         """Say, in numbers, why the rule did not fire (shown with `--verbose`)."""
 

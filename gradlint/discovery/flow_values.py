@@ -1,6 +1,10 @@
 """What a name of the file can stand for while its statements are followed in order."""
 
-from dataclasses import dataclass
+import ast
+from dataclasses import dataclass, replace
+
+from gradlint.discovery.modules import is_torch_module
+from gradlint.discovery.names import Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +103,15 @@ def loss_function(dotted: str) -> str:
     """Name of a loss function of `torch.nn.functional` ("cross_entropy"), empty for anything else."""
     head, _, last = dotted.rpartition(".")
     return last if head == "torch.nn.functional" and last in LOSS_FUNCTIONS else ""
+
+
+def passed_through(output: OutputValue, call: ast.Call, names: Names) -> Value:
+    """What a call of torch makes of an output that it is given: `torch.exp(out)`, `nn.Softmax(-1)(out)`."""
+    dotted = names.dotted(call.func)
+    if dotted.startswith("torch."):
+        last = dotted.rpartition(".")[2]
+        return output if last in RESHAPING else replace(output, through=(*output.through, last))
+    made = names.dotted(call.func.func) if isinstance(call.func, ast.Call) else ""
+    return (
+        replace(output, through=(*output.through, made.rpartition(".")[2].lower())) if is_torch_module(made) else None
+    )

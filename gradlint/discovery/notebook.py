@@ -52,6 +52,16 @@ class Notebook:
             made = replace(made, initialisers=_with(made.initialisers, initialiser))
             self.constructions[model.construction] = made
 
+    def instance(self, name: str, line: int) -> ModelValue:
+        """Note that a module-level name is bound to layers of torch itself: a model of its own name."""
+        self.constructions.append(Construction(name, line, None, {}, name, at_module_level=True))
+        return ModelValue(name, len(self.constructions) - 1)
+
+    def name(self, model: ModelValue, variable: str) -> None:
+        """Note the first name that the result of a construction is bound to."""
+        if model.construction is not None and not self.constructions[model.construction].variable:
+            self.constructions[model.construction] = replace(self.constructions[model.construction], variable=variable)
+
     def apply(self, loss: LossValue, call: ast.Call, value: Value) -> None:
         """Note that a loss is computed from a value."""
         self.unapplied.pop((loss.line, loss.column), None)

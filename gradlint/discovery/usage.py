@@ -15,13 +15,13 @@ from gradlint.discovery.flow_values import (
     Value,
     loss_function,
     loss_name,
+    passed_through,
 )
 from gradlint.discovery.growing import filled
 from gradlint.discovery.initialisers import Initialisations
 from gradlint.discovery.initialising import TRAINING, initialises
 from gradlint.discovery.inputs import from_elsewhere, read_inputs
 from gradlint.discovery.literals import UnreadableError, evaluate
-from gradlint.discovery.modules import is_torch_module
 from gradlint.discovery.names import key_of, mentions
 from gradlint.discovery.notebook import Notebook
 from gradlint.discovery.values import Construction
@@ -133,13 +133,14 @@ class Follower:
         key = key_of(target)
         if key:
             if self.top and value is None and key in self.notebook.candidates:
-                value = self._instance(key, node.lineno)
+                value = self.notebook.instance(key, node.lineno) if self.records else ModelValue(key)
             self.values[key] = value
             before = self.scope.get(key)
             if before is not None and key in mentions(node):  # x = x.to(device)
                 node = inlined(node, {key: before})
             self.scope[key] = self.local[key] = node
-            self._name_construction(key, value)
+            if self.records and isinstance(value, ModelValue):
+                self.notebook.name(value, key)
         elif isinstance(target, ast.Attribute | ast.Subscript):
             self.scope[ast.unparse(target)] = node
         elif isinstance(target, ast.Tuple | ast.List):
@@ -151,19 +152,6 @@ class Follower:
                 self._forget(element)
                 if isinstance(value, OutputValue) and key_of(element):
                     self.values[key_of(element)] = value
-
-    def _instance(self, name: str, line: int) -> Value:
-        """A module-level name bound to layers of torch itself is a model of its own name."""
-        if not self.records:
-            return ModelValue(name)
-        self.notebook.constructions.append(Construction(name, line, None, {}, name, at_module_level=True))
-        return ModelValue(name, len(self.notebook.constructions) - 1)
-
-    def _name_construction(self, key: str, value: Value) -> None:
-        if self.records and isinstance(value, ModelValue) and value.construction is not None:
-            made = self.notebook.constructions[value.construction]
-            if not made.variable:
-                self.notebook.constructions[value.construction] = replace(made, variable=key)
 
     def _forget(self, target: ast.expr) -> None:
         for leaf in ast.walk(target):
@@ -185,7 +173,10 @@ class Follower:
 
     def _compound(self, node: ast.expr) -> Value:
         """A part of an output is an output; so is one of two alternatives, and what arithmetic makes of one."""
-        if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.SetComp | ast.DictComp):
+        if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp):
+            self._comprehension(node)
+            return None
+        if isinstance(node, ast.Lambda | ast.DictComp):
             return None
         parts = [self.value(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
         output = next((part for part in parts if isinstance(part, OutputValue)), None)
@@ -196,6 +187,16 @@ class Follower:
         if isinstance(node, ast.IfExp | ast.Await | ast.Starred | ast.NamedExpr):
             return next((part for part in parts if part is not None), None)
         return None
+
+    def _comprehension(self, node: ast.ListComp | ast.GeneratorExp | ast.SetComp) -> None:
+        """`[Block(64) for _ in range(3)]`: what is built in it; its own names are known nowhere else."""
+        kept = dict(self.values), dict(self.scope), dict(self.local)
+        for part in node.generators:
+            self._forget(part.target)
+            if isinstance(part.iter, ast.Tuple | ast.List) and part.iter.elts:
+                self._bind(part.target, part.iter.elts[-1], None)
+        self.value(node.elt)
+        self.values, self.scope, self.local = kept
 
     def _call(self, call: ast.Call) -> Value:
         dotted = self.notebook.names.dotted(call.func)
@@ -270,12 +271,7 @@ class Follower:
         started = self.weights.call(call, arguments)
         if started is not None:
             return started
-        if isinstance(first, OutputValue) and dotted.startswith("torch."):
-            return first if last in RESHAPING else replace(first, through=(*first.through, last))
-        if isinstance(call.func, ast.Call) and is_torch_module(self.notebook.names.dotted(call.func.func)):
-            layer = self.notebook.names.dotted(call.func.func).rpartition(".")[2].lower()
-            return replace(first, through=(*first.through, layer)) if isinstance(first, OutputValue) else None
-        return None
+        return passed_through(first, call, self.notebook.names) if isinstance(first, OutputValue) else None
 
     def _construct(self, call: ast.Call, name: str) -> Value:
         if not self.records or self.owner:

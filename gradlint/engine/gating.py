@@ -17,7 +17,7 @@ from gradlint.gate.baseline import Baseline
 from gradlint.gate.configured import Configured, graded
 from gradlint.gate.fingerprint import Fingerprints
 from gradlint.gate.known import Found, Looked, Matched, Run
-from gradlint.registry import UNANALYSABLE, Selection
+from gradlint.registry import UNANALYSABLE, UNUSED_IGNORE, Selection
 from gradlint.worker.messages import TargetResult
 
 
@@ -33,6 +33,8 @@ class FileResult:
     looked: Looked = field(default_factory=Looked)
     used: frozenset[int] = frozenset()
     """Numbers of the overrides that were of use."""
+    heeded: frozenset[tuple[str, int]] = frozenset()
+    """Path and line of the comments of other files that were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +96,26 @@ def joined(
     files: int,
     seconds: float = 0.0,
 ) -> Report:
-    """One report of all files; `idle` is what is said of overrides that were of no use."""
+    """One report of all files; `idle` is what is said of overrides that were of no use.
+
+    A comment in a file of blocks is of use where it silences what is found in a model of another file.
+    """
+    heeded = frozenset[tuple[str, int]]().union(*(result.heeded for result in results))
+    findings = (finding for result in results for finding in result.findings)
     return Report(
-        findings=tuple(finding for result in results for finding in result.findings) + idle,
+        findings=tuple(finding for finding in findings if not _is_of_use(finding, heeded)) + idle,
         models=tuple(model for result in results for model in result.models),
         skipped=missing + tuple(item for result in results for item in result.skipped),
         suppressed=tuple(item for result in results for item in result.suppressed),
         files=files,
         seconds=seconds,
     )
+
+
+def _is_of_use(complaint: Finding, heeded: Collection[tuple[str, int]]) -> bool:
+    """Whether a finding calls a comment idle that another file's model needs."""
+    place = complaint.location
+    return complaint.code == UNUSED_IGNORE[0] and (place.path, place.line) in heeded
 
 
 def run_of(
@@ -174,6 +187,7 @@ def gate_file(
         gated.suppressed + settled.suppressed,
         Looked(frozenset(model.name for model in models if model.name not in failed) - partly, partly, is_complete),
         settled.used,
+        gated.heeded,
     )
 
 

@@ -49,6 +49,8 @@ class Gated:
 
     findings: tuple[Finding, ...]
     suppressed: tuple[Suppressed, ...]
+    heeded: frozenset[tuple[str, int]] = frozenset()
+    """Path and line of the comments of other files that silenced something, or would have."""
 
 
 def read_ignores(path: str, source: str) -> tuple[Ignore, ...]:
@@ -115,7 +117,9 @@ def apply(
         else:
             kept.append(finding)
     idle = _idle(places[path], used, names, judged) if UNUSED_IGNORE[0] in judged else ()
-    return Gated((*kept, *idle), tuple(suppressed))
+    elsewhere = (ignore.location for ignore, _ in used if ignore.location.path != path)
+    heeded = frozenset((location.path, location.line) for location in elsewhere)
+    return Gated((*kept, *idle), tuple(suppressed), heeded)
 
 
 def _parse(path: str, token: tokenize.TokenInfo) -> Iterable[Ignore]:

@@ -8,6 +8,7 @@ from typing import Any
 from gradlint import propagation
 from gradlint.building.built import BuiltModel
 from gradlint.building.laws import parameter_infos
+from gradlint.cache.observations import is_installed
 from gradlint.core.edit import Edit
 from gradlint.core.flow import Flow
 from gradlint.core.graph import GraphView, ModuleInfo, ParameterInfo
@@ -113,6 +114,15 @@ class Context:
             if not path:
                 return self._built.class_location or (info.sites[0] if info is not None and info.sites else None)
             path = path.rpartition(".")[0]
+
+    def origin(self, node: str) -> Location | None:
+        """Line of another of the user's files that a node comes from; None for the checked file and for packages."""
+        found = self.graph.nodes[node]
+        info = self.modules.get(found.module)
+        is_made = info is not None and info.is_torch and bool(found.module)
+        place = next(iter(info.sites), None) if info is not None and is_made else found.location
+        is_elsewhere = place is not None and place.path != self.target.path and not is_installed(place.path)
+        return place if is_elsewhere else None
 
     def near_miss(self, text: str) -> None:
         """Keep why the rule did not fire."""

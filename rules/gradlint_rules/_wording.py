@@ -69,7 +69,9 @@ def primary(ctx: RuleContext, nodes: Iterable[str]) -> Location:
 
 
 def sites_of(ctx: RuleContext, nodes: Sequence[str], label: str, *, used: str = "") -> tuple[Site, ...]:
-    """The primary line with its label, then the line of the forward pass that runs it."""
+    """The primary line with its label, then the line of the forward pass that runs it; of what another file defines the
+    line there, so that whoever changes that file is shown it, and may silence it there.
+    """
     first = primary(ctx, nodes)
     sites = [Site(first, label)]
     for name in nodes:
@@ -78,6 +80,9 @@ def sites_of(ctx: RuleContext, nodes: Sequence[str], label: str, *, used: str = 
         frames = [frame for frame in ctx.graph.nodes[name].frames if frame.path == ctx.target.path]
         if frames and (frames[0].path, frames[0].line) != (first.path, first.line):
             sites.append(Site(frames[0], used))
+        origin = ctx.origin(name)
+        if origin is not None:
+            sites.append(Site(origin))
         break
     return tuple(sites)
 
