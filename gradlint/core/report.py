@@ -70,6 +70,8 @@ class Skipped:
     """Number of the cell of a notebook in which `line` is counted."""
     row: int | None = None
     """Line of the notebook's file, which is JSON, where that is known."""
+    is_known: bool = False
+    """Whether the baseline knows of it, or the revision that is compared with: then it is no reason to fail."""
 
     @property
     def file(self) -> str:

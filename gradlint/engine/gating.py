@@ -1,7 +1,7 @@
 """What a run makes of its findings: comments and configuration file by file, the baseline at the end."""
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -155,7 +155,15 @@ def without_known(report: Report, matched: Matched, by: SilencedBy) -> Report:
         report,
         findings=tuple(finding for finding in report.findings if id(finding) not in silenced),
         suppressed=report.suppressed + known.suppressed(aside, by),
+        skipped=_with_known(report.skipped, [item.finding for item, _ in aside.known]),
     )
+
+
+def _with_known(skipped: Iterable[Skipped], silenced: Iterable[Finding]) -> tuple[Skipped, ...]:
+    """What could not be analysed, with a mark on models whose GL001 is known."""
+    unanalysable = (finding for finding in silenced if finding.code == UNANALYSABLE[0])
+    places = {(finding.location.path, finding.location.line, finding.model) for finding in unanalysable}
+    return tuple(replace(item, is_known=(item.path, item.line, item.name) in places) for item in skipped)
 
 
 def gate_file(

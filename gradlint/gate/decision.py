@@ -24,9 +24,11 @@ def exit_code(report: Report, *, fail_on: str = "warning", exit_zero: bool = Fal
 
     Refuted and suppressed findings and those of severity `info` never count. `exit_zero` forgives findings, but not
     errors, nor models of which none could be analysed. (Of a shard it does: whether none could shows in the merge.)
+    Models of which a baseline knows that they cannot be analysed count for nothing.
     """
     is_left_to_merge = exit_zero and report.shard is not None
-    is_nothing_known = report.unanalysed and not report.models and not is_left_to_merge
+    is_news = any(not item.is_known for item in report.unanalysed)
+    is_nothing_known = is_news and not report.models and not is_left_to_merge
     if any(item.fatal for item in report.skipped) or is_nothing_known:
         return ExitCode.ERROR
     if exit_zero or fail_on == "never":

@@ -135,8 +135,9 @@ def _skipped(report: Report, style: Style) -> Iterator[Line]:
     files = len(report.unanalysed) - models
     parts = [f"{models} of {count(len(report.models) + models, 'model')}"] if models else []
     parts += [count(files, "file")] if files else []
+    known = sum(item.is_known for item in report.unanalysed)
     if parts:
-        yield [(f"Not analysed: {', '.join(parts)}.", "bold yellow")]
+        yield [(f"Not analysed: {', '.join(parts)}{f' ({known} known)' if known else ''}.", "bold yellow")]
     for model in report.models:
         if model.gap:
             yield [("partly analysed: ", "yellow"), (f"{plain(model.name)} ({plain(model.gap)})", "")]

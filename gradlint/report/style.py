@@ -75,7 +75,7 @@ def sentence(finding: Finding) -> str:
 def untold(report: Report) -> tuple[Skipped, ...]:
     """Models and files that were not analysed and that no finding of the report tells of."""
     told = {(f.location.file, f.location.line) for f in report.findings if f.code == UNANALYSABLE[0]}
-    return tuple(item for item in report.unanalysed if (item.file, item.line) not in told)
+    return tuple(item for item in report.unanalysed if not item.is_known and (item.file, item.line) not in told)
 
 
 def count(number: int, noun: str) -> str:

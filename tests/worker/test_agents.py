@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from torch.distributions import Distribution
 
 from gradlint.discovery import find_targets, scan_file
 from gradlint.discovery.entering import called_names, others
@@ -75,7 +76,11 @@ def test_what_runs_most_and_lets_the_gradient_through_is_run(
     assert all(gradient is not None and gradient > 0 for gradient in gradients)
 
 
-def test_actions_are_drawn_from_what_the_distribution_can_give(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checks", [True, False])
+def test_actions_are_drawn_from_what_the_distribution_can_give(
+    checks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Distribution, "_validate_args", checks)  # torch.compile switches them off for good
     found = examined(tmp_path, HEAD + EVALUATE + USES.format("evaluate"))
     assert found.fed is not None
     state, action = found.fed.args
@@ -83,7 +88,8 @@ def test_actions_are_drawn_from_what_the_distribution_can_give(tmp_path: Path) -
     assert 0 <= int(action.min()) <= int(action.max()) < 6
 
 
-def test_continuous_actions_get_the_shape_of_the_distribution(tmp_path: Path) -> None:
+def test_continuous_actions_get_the_shape_of_the_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Distribution, "_validate_args", True)
     methods = """
     def evaluate(self, state, action):
         dist = Normal(self.actor(state), torch.ones(6))

@@ -15,6 +15,8 @@ _UNSUPPORTED = re.compile(
 _MISSHAPEN = re.compile(
     r"not broadcastable with batch_shape\+event_shape: torch\.Size\(\[([\d, ]*)\]\) vs torch\.Size\(\[([\d, ]*)\]\)"
 )
+_OUT_OF_RANGE = re.compile(r"index -?\d+ is out of bounds for dimension \d+ with size (\d+)")
+"""Said instead where `torch.compile` has switched the checks of distributions off."""
 
 
 def supported(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -26,6 +28,11 @@ def supported(proposal: Proposal, text: str) -> Iterator[Proposal]:
     if match := _MISSHAPEN.search(text):
         for spec, at in _of_shape(proposal, match[1]):
             yield (*proposal[:at], replace(spec, shape=_shape(match[2])), *proposal[at + 1 :])
+    if match := _OUT_OF_RANGE.search(text):
+        for at in range(len(proposal) - 1, 0, -1):
+            if proposal[at].dtype == "float32" and proposal[at].shape:
+                drawn = replace(proposal[at], shape=proposal[at].shape[:-1], dtype="int64", high=int(match[1]))
+                yield (*proposal[:at], drawn, *proposal[at + 1 :])
 
 
 def _of_shape(proposal: Proposal, shape: str) -> Iterator[tuple[InputSpec, int]]:
