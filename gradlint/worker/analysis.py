@@ -7,7 +7,7 @@ from typing import Any
 from gradlint import building, propagation, tracing
 from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.devices import cpu_for_cuda
-from gradlint.building.failure import raised_at
+from gradlint.building.failure import lacks_memory, raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.cache.recorder import refuse
 from gradlint.core.errors import AnalysisError, ValuesNeededError
@@ -127,7 +127,12 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
     except ValuesNeededError:
         with stage("build", target, on_stage):
             built = building.build_with_values(built, namespace)
-        return examine_built(target, built, None, scan, on_stage=on_stage)
+    except AnalysisError as error:
+        fake = building.build_without_memory(built, namespace) if lacks_memory(error) else None
+        if fake is None:
+            raise
+        built = fake
+    return examine_built(target, built, None, scan, on_stage=on_stage)
 
 
 def examine_built(
@@ -197,8 +202,7 @@ def _examine_unfed(
 
 def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
     """Say "memory limit" where an allocation failed at the limit."""
-    signs = ("can't allocate memory", "MemoryError", "std::bad_alloc", "not enough memory")
-    if not any(sign in error.message for sign in signs):
+    if not lacks_memory(error):
         return error
     gibibytes = settings.memory / 2**30
     return AnalysisError(

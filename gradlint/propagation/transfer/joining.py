@@ -101,11 +101,13 @@ def _beside_ids(call: Call, values: list[Any]) -> list[Any] | None:
 
 def cat(call: Call) -> Any:
     """cat, concat, hstack, vstack along one dim."""
-    values = _beside_ids(call, [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)])
+    values = _beside_ids(call, [v for v in call.args[0] if 0 not in v.shape])  # no registers, nothing remembered yet
     if values is None:
         return Ids(call.shape)
     axis = int(call.arg(1, "dim", call.kwargs.get("axis", 0))) % len(call.shape)
-    signals = [signal for signal in _signals(call, values) if signal.shape[axis]]
+    if not values:
+        raise NoRuleError("all that it joins is empty")
+    signals = _signals(call, values)
     lead = next((s for s in signals if not s.free), signals[0])
     role = next((s.dims[axis][0].role for s in (lead, *signals) if s.dims[axis]), None)
     if role is None:

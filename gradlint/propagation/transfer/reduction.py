@@ -192,6 +192,22 @@ def running_sum(call: Call) -> Signal:
     return map_positions(signal, a, signal.shape, signal.dims, call.key)
 
 
+def trapezoid(call: Call) -> Signal:
+    """`trapezoid(y, x)` (or `dx=`) along a dim: a sum weighted by half the distance to both neighbours."""
+    signal = call.signal(call.args[0])
+    axis = int(call.kwargs.get("dim", call.arg(2, "dim", -1))) % len(signal.shape)
+    n = signal.shape[axis]
+    places = call.arg(1, "x", torch.arange(n) * float(call.kwargs.get("dx", 1.0)))
+    if not isinstance(places, Tensor) or places.shape != (n,):
+        raise NoRuleError("places that are computed")
+    steps = places.to(P.DTYPE).diff()
+    edge = steps.new_zeros(1)
+    weights = (torch.cat([edge, steps]) + torch.cat([steps, edge])) / 2
+    spread = call.signal(weights.view(n, *[1] * (len(signal.shape) - 1 - axis)), signal.dims)
+    y = mean_over(call, signal.with_x(signal.x * spread.x), (axis,))
+    return y.with_x(y.x * n)
+
+
 RULES: dict[str, Transfer] = {
     "mean": mean,
     "sum": total,
@@ -204,4 +220,5 @@ RULES: dict[str, Transfer] = {
     "frobenius_norm": norm,
     "logsumexp": log_sum_exp,
     "cumsum": running_sum,
+    **dict.fromkeys(("trapezoid", "trapz"), trapezoid),
 }
