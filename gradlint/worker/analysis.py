@@ -131,8 +131,18 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
         fake = building.build_without_memory(built, namespace) if lacks_memory(error) else None
         if fake is None:
             raise
-        built = fake
+        return _examine_without_memory(target, fake, scan, error, on_stage)
     return examine_built(target, built, None, scan, on_stage=on_stage)
+
+
+def _examine_without_memory(
+    target: Target, fake: BuiltModel, scan: FileScan | None, error: AnalysisError, on_stage: OnStage
+) -> Examined:
+    """A model whose forward pass takes too much memory, built without; raises `error` where it does not run so."""
+    try:
+        return examine_built(target, fake, None, scan, on_stage=on_stage)
+    except AnalysisError:  # it depends on values: that the memory does not suffice is what its user can change
+        raise error from None
 
 
 def examine_built(

@@ -374,6 +374,25 @@ def test_a_statement_beside_the_model_that_fails_is_told(tmp_path: Path) -> None
     assert error.value.location.line == 5
 
 
+INDEXED = """
+class Net(nn.Module):
+    def __init__(self, in_channels, widths):
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, widths[0], 3)
+        self.body = nn.Sequential(nn.Conv2d(widths[0], widths[5], 3), nn.ReLU(), nn.Conv2d(widths[5], widths[8], 3))
+
+    def forward(self, x):
+        return self.body(self.first(x))
+"""
+
+
+def test_a_list_that_an_index_ran_out_of_is_made_longer(tmp_path: Path) -> None:
+    found = examined(tmp_path, INDEXED)
+    assert found.fed is not None
+    assert found.built.model.body[2].out_channels > 0
+    assert "widths=(" in found.built.built
+
+
 def test_guesses_differ_from_one_another(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEAD + LISTS)

@@ -43,6 +43,7 @@ POSITIONS = (
     over("running sum", lambda x: x.cumsum(1) / 24),
     over("integral over tokens", lambda x: torch.trapezoid(x, dx=0.1, dim=1)),
     over("integral over uneven steps", lambda x: torch.trapezoid(x, torch.linspace(0, 1.5, 24).square(), dim=1)),
+    over("mean of what is positive", lambda x: (x * (x > 0.1)).sum(1) / (x > 0.1).sum(1).clamp(min=1)),
     over("mean of some tokens", lambda x: x[:, :6].mean(1)),
     over("mean of samples", lambda x: x.mean(0)),
     over("largest of all tokens", lambda x: x.amax(1)),

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
+from gradlint.propagation.dims import Dim, Dims, Role, default_dims, dim, resized
 from gradlint.propagation.parts import MOST, Parts, narrowed
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.signal import Part, Signal, emit, modes
@@ -145,6 +145,24 @@ def stack(call: Call) -> Any:
     return mixture(call, signals, [1] * len(signals), call.shape, dims)
 
 
+def padded(call: Call) -> Any:
+    """`pad_sequence`: a sample each, and the padding value behind the shorter ones."""
+    values = _beside_ids(call, list(call.args[0]))
+    if values is None:
+        return Ids(call.shape)
+    signals = _signals(call, values)
+    lead = next((s for s in signals if not s.free), signals[0])
+    first, behind = (1, 0) if not call.arg(1, "batch_first", False) else (0, 1)
+    dims: list[Dim] = [(), (), *lead.dims[1:]]
+    dims[first], dims[behind] = dim(len(signals), Role.SAMPLE), dim(call.shape[behind], Role.POSITION)
+    sizes = [math.prod(signal.shape) for signal in signals]
+    rest = math.prod(call.shape) - sum(sizes)
+    if rest:
+        filler = torch.full((P.R, P.S), float(call.arg(2, "padding_value", 0.0)), dtype=P.DTYPE)
+        signals, sizes = [*signals, lead.with_x(filler)], [*sizes, rest]
+    return mixture(call, signals, sizes, call.shape, tuple(dims))
+
+
 def setitem(call: Call) -> Any:
     """`base[index] = value`: part of the elements are replaced."""
     return _replaced(call, call.args[0], call.args[2], _extent(call.args[1], call.shape))
@@ -237,6 +255,7 @@ def _extent(index: Any, shape: tuple[int, ...]) -> int:
 RULES: dict[str, Transfer] = {
     **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
     "stack": stack,
+    "pad_sequence": padded,
     "setitem": setitem,
     "scatter": scatter,
     "copy": copied,

@@ -38,7 +38,9 @@ def remaining_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]
 
 
 def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
-    """Mean over whole dims."""
+    """Mean over whole dims; of integers and truth values too, whose number it tells."""
+    if not signal.x.is_floating_point():
+        signal = signal.with_x(signal.value.to(P.DTYPE))
     gone = [signal.dims[i] for i in axes]
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
     x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
