@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from scoring import in_double, parameters, rounding
+from scoring import SINGLE, in_double, parameters, rounding, typical
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
 
@@ -117,14 +117,18 @@ def truly_zero(examined: Examined, source: str, zero: list[str], most: int = MEA
         fed = examined.fed
     for place, (name, parameter) in enumerate(model.named_parameters()):  # the others' gradients only cost memory
         parameter.requires_grad_(name in zero or place % 8 == 0)
-    args, kwargs = in_double(few((fed.args, dict(fed.kwargs))))
-    try:
-        measured = parameters(probe.measure(model.double(), args, kwargs))
-    except Exception as error:  # operators that know no float64
-        print(f"{examined.target.path}: cannot be measured: {error}", file=sys.stderr)
-        return []
-    noise = rounding({name: value for name, value in measured.items() if name not in zero})
-    return [name for name in zero if (measured[name] or 0.0) <= noise]
+    given = few((fed.args, dict(fed.kwargs)))
+    for precise in (True, False):  # there are operators that know no float64, and forwards that make float32
+        args, kwargs = in_double(given) if precise else given
+        try:
+            measured = parameters(probe.measure(model.double() if precise else model.float(), args, kwargs))
+        except Exception as error:
+            print(f"{examined.target.path}: cannot be measured: {error}", file=sys.stderr)
+            continue
+        others = {name: value for name, value in measured.items() if name not in zero}
+        noise = rounding(others) if precise else SINGLE * typical(others)
+        return [name for name in zero if (measured[name] or 0.0) <= noise]
+    return []
 
 
 def few(inputs: Any, most: int = 2) -> Any:

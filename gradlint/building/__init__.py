@@ -1,7 +1,7 @@
 """Build a target, without allocating where it is large, and find inputs that it runs on."""
 
 from gradlint.building.adopt import adopt
-from gradlint.building.build import LARGE, build, build_with_values
+from gradlint.building.build import LARGE, build, build_with_values, build_without_memory
 from gradlint.building.built import BuiltModel, Fed, ParameterValues
 from gradlint.building.construct import described_guess, entry_of, guessed, guessed_again, parameters_of
 from gradlint.building.feeding import feed
@@ -18,6 +18,7 @@ __all__ = [
     "adopt",
     "build",
     "build_with_values",
+    "build_without_memory",
     "described_guess",
     "entry_of",
     "feed",

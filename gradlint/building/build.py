@@ -22,6 +22,7 @@ from gradlint.core.target import Target
 
 LARGE = 30_000_000
 """Elements above which a model is built without memory."""
+_TAKES_MEMORY = "built without memory: a forward pass with real tensors takes more of it than there is"
 _READS_VALUES = "built with real tensors: its {} reads the values of large ones"
 
 
@@ -65,6 +66,23 @@ def build_with_values(built: BuiltModel, namespace: Namespace) -> BuiltModel:
     real = build(built.target, namespace, large=REAL_AT_MOST)
     notes = (*real.notes, _READS_VALUES.format("forward pass"))
     return replace(real, built=built.built, doubts=built.doubts, notes=notes)
+
+
+def build_without_memory(built: BuiltModel, namespace: Namespace) -> BuiltModel | None:
+    """The same model without memory, for a forward pass that takes too much; None where it cannot be built so.
+
+    Args:
+        built: the model, with real tensors.
+        namespace: the loaded file.
+    """
+    if built.fake_mode is not None or built.target is None:
+        return None
+    renew(namespace)
+    try:
+        fake = _build_large(built.target, namespace)
+    except AnalysisError:  # its constructor reads values: what the memory did not suffice for is what counts
+        return None
+    return replace(fake, built=built.built, doubts=built.doubts, notes=(*fake.notes, _TAKES_MEMORY))
 
 
 def _build_real(target: Target, namespace: Namespace, guard: Guard) -> BuiltModel | None:

@@ -15,6 +15,7 @@ from gradlint.core.location import Location
 _TORCH = str(Path(torch.__file__).parent) + "/"
 _VALUES_UNKNOWN = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "DynamicOutputShapeException")
 """What fake tensors raise where code depends on values; their module is too costly to import for its names."""
+_OUT_OF_MEMORY = ("can't allocate memory", "MemoryError", "std::bad_alloc", "not enough memory")
 COMPREHENSIONS = ("<listcomp>", "<genexpr>", "<setcomp>", "<dictcomp>")
 _GRADLINT = str(Path(__file__).resolve().parent.parent) + "/"
 
@@ -114,6 +115,11 @@ def values_needed(error: BaseException | None, built: BuiltModel) -> bool:
     unknown = any(type(link).__name__ in _VALUES_UNKNOWN for link in chain)
     small = sum(parameter.numel() for parameter in built.model.parameters()) <= REAL_AT_MOST
     return built.fake_mode is not None and unknown and small
+
+
+def lacks_memory(error: AnalysisError) -> bool:
+    """Whether something failed because an allocation did."""
+    return any(sign in error.message for sign in _OUT_OF_MEMORY)
 
 
 def analysis_error(

@@ -207,8 +207,12 @@ def centred(x: Tensor) -> Moments:
 
 def centred_blocks(g: Tensor) -> Moments:
     """Moments of cotangents after the mean over units has been taken out of each replica in each block."""
-    blocks = g.view(R, BLOCKS, -1)
-    return moments((blocks - blocks.mean(2, keepdim=True)).reshape(R, -1))
+    return moments(g - block_means(g))
+
+
+def block_means(g: Tensor) -> Tensor:
+    """`[R, S]` in each block the mean of its cotangents."""
+    return g.view(R, BLOCKS, -1).mean(2).repeat_interleave(g.shape[1] // BLOCKS, dim=1)
 
 
 def gaussian(m: Moments, *key: object) -> Tensor:

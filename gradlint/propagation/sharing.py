@@ -94,7 +94,10 @@ def _sum_units(g: Tensor, units: int, width: int, key: tuple[object, ...]) -> Te
     mean = g.mean(1, keepdim=True)
     if width == 1:
         return units * mean + modes(P.centred(g).times(float(units)), "units", *key)
-    return P.cotangent(P.moments(g).times(float(units)), "units", *key)
+    middle = P.block_means(g)
+    if P.moments(middle).q * P.distinct() < SIGNIFICANT**2 * P.moments(g).q:  # a mean of this size comes by chance
+        return P.cotangent(P.moments(g).times(float(units)), "units", *key)
+    return units * middle + P.cotangent(P.centred_blocks(g).times(float(units)), "units", *key)
 
 
 def sum_replicas(g: Tensor, samples: int, positions: int, key: tuple[object, ...]) -> Tensor:
@@ -126,3 +129,18 @@ def shared(x: Tensor, samples: int, positions: int, units: int, *key: object) ->
         return x
     result: Tensor = _Shared.apply(x, samples, positions, units, key)  # type: ignore[no-untyped-call]
     return result
+
+
+def widened(operands: list[Any], *key: object) -> list[Any]:
+    """Operands of one number per replica beside others that differ from particle to particle (a mask over positions).
+
+    One number stands for one element: it gets what one of the particles gets, not their sum.
+    """
+    if not any(isinstance(v, Tensor) and v.shape == (P.R, P.S) for v in operands):
+        return operands
+    return [
+        emit(v.detach().expand(P.R, P.S), (v, lambda g, scale: modes(P.moments(g), "widened", *key)))
+        if isinstance(v, Tensor) and v.shape == (P.R, 1) and v.requires_grad
+        else v
+        for v in operands
+    ]

@@ -78,6 +78,11 @@ _SYNONYMS = {
     "_log_softmax": "log_softmax",
     "_grouped_mm": "grouped_mm",
     "_weight_norm": "weight_norm",
+    "_upsample_bilinear2d_aa": "upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa": "upsample_bicubic2d_aa",
+    "_upsample_nearest_exact1d": "upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d": "upsample_nearest_exact2d",
+    "_upsample_nearest_exact3d": "upsample_nearest_exact3d",
     "_pack_padded_sequence": "pack_padded_sequence",
     "_pad_packed_sequence": "pad_packed_sequence",
 }

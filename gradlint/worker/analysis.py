@@ -7,7 +7,7 @@ from typing import Any
 from gradlint import building, propagation, tracing
 from gradlint.building.built import BuiltModel, Fed
 from gradlint.building.devices import cpu_for_cuda
-from gradlint.building.failure import raised_at
+from gradlint.building.failure import lacks_memory, raised_at
 from gradlint.building.namespace import Namespace
 from gradlint.building.processes import as_only_process
 from gradlint.cache.recorder import refuse
@@ -137,7 +137,22 @@ def examine(target: Target, source: str, *, on_stage: OnStage) -> Examined:
     except ValuesNeededError:
         with stage("build", target, on_stage):
             built = building.build_with_values(built, namespace)
-        return examine_built(target, built, None, scan, on_stage=on_stage)
+    except AnalysisError as error:
+        fake = building.build_without_memory(built, namespace) if lacks_memory(error) else None
+        if fake is None:
+            raise
+        return _examine_without_memory(target, fake, scan, error, on_stage)
+    return examine_built(target, built, None, scan, on_stage=on_stage)
+
+
+def _examine_without_memory(
+    target: Target, fake: BuiltModel, scan: FileScan | None, error: AnalysisError, on_stage: OnStage
+) -> Examined:
+    """A model whose forward pass takes too much memory, built without; raises `error` where it does not run so."""
+    try:
+        return examine_built(target, fake, None, scan, on_stage=on_stage)
+    except AnalysisError:  # it depends on values: that the memory does not suffice is what its user can change
+        raise error from None
 
 
 def examine_built(
@@ -216,8 +231,7 @@ def _examine_unfed(
 
 def _as_memory_error(error: AnalysisError, settings: Settings) -> AnalysisError:
     """Say "memory limit" where an allocation failed at the limit."""
-    signs = ("can't allocate memory", "MemoryError", "std::bad_alloc", "not enough memory")
-    if not any(sign in error.message for sign in signs):
+    if not lacks_memory(error):
         return error
     gibibytes = settings.memory / 2**30
     return AnalysisError(

@@ -53,8 +53,8 @@ class _Search:
         self.on_stage = on_stage
         self.because = because
         self.began = time.thread_time()
-        self.failures: list[str] = []
-        self.first: Target | None = None
+        self.farthest: tuple[Target, str] | None = None
+        """The first attempt that was built and did not run, else the first one, and what became of it."""
         self.tried: set[str] = set()
         self.built = 0
 
@@ -64,19 +64,19 @@ class _Search:
         if spent or attempt.built in self.tried:
             return None
         self.tried.add(attempt.built)
-        self.first = self.first or attempt
         try:
             with stage("build", self.target, self.on_stage):
                 built = building.build(attempt, self.namespace)
         except AnalysisError as error:
-            self.failures.append(f"{attempt.built}: {error.message}")
+            self.farthest = self.farthest or (attempt, f"{attempt.built}: {error.message}")
             return self._again(attempt, error, depth) if depth else None
         self.built += 1
         try:
             with stage("feed", self.target, self.on_stage):
                 fed = building.feed(built)
         except AnalysisError as error:
-            self.failures.append(f"{attempt.built}: {error.message}")
+            if self.built == 1:
+                self.farthest = (attempt, f"{attempt.built}: {error.message}")
             return None
         told = building.described_guess(attempt, self.target)
         return replace(built, built=told, doubts=(*built.doubts, _doubt(attempt, told, self.because))), fed
@@ -98,9 +98,10 @@ def _doubt(attempt: Target, told: str, because: str) -> Doubt:
 
 
 def _told(unbuilt: AnalysisError, search: _Search) -> AnalysisError:
-    """The error without a guess, with what became of the first one, and its values to be corrected."""
-    if not isinstance(unbuilt, UnknownArgumentsError) or search.first is None:
+    """The error without a guess, with what became of the one that came farthest, and its values to be corrected."""
+    if not isinstance(unbuilt, UnknownArgumentsError) or search.farthest is None:
         return unbuilt
-    remedy = f"in pyproject.toml, with the values put right:\n{building.entry_of(search.first)}"
-    message = f"{unbuilt.message}; {search.failures[0]}"
+    attempt, told = search.farthest
+    remedy = f"in pyproject.toml, with the values put right:\n{building.entry_of(attempt)}"
+    message = f"{unbuilt.message}; {told}"
     return AnalysisError(message, stage="build", location=unbuilt.location, remedy=remedy)

@@ -374,6 +374,52 @@ def test_a_statement_beside_the_model_that_fails_is_told(tmp_path: Path) -> None
     assert error.value.location.line == 5
 
 
+INDEXED = """
+class Net(nn.Module):
+    def __init__(self, in_channels, widths):
+        super().__init__()
+        self.first = nn.Conv2d(in_channels, widths[0], 3)
+        self.body = nn.Sequential(nn.Conv2d(widths[0], widths[5], 3), nn.ReLU(), nn.Conv2d(widths[5], widths[8], 3))
+
+    def forward(self, x):
+        return self.body(self.first(x))
+"""
+
+
+def test_a_list_that_an_index_ran_out_of_is_made_longer(tmp_path: Path) -> None:
+    found = examined(tmp_path, INDEXED)
+    assert found.fed is not None
+    assert found.built.model.body[2].out_channels > 0
+    assert "widths=(" in found.built.built
+
+
+BUILT_BUT_NOT_RUN = """
+class Part(nn.Module):
+    def __init__(self, dim, depth=None):
+        super().__init__()
+        assert depth is not None, "`depth` must be given"
+        self.layer = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        raise RuntimeError("on no input")
+
+
+class Net(nn.Module):
+    def __init__(self, part: Part):
+        super().__init__()
+        self.part = part
+
+    def forward(self, x):
+        return self.part(x)
+"""
+
+
+def test_what_is_told_of_guesses_is_what_the_farthest_failed_at(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match=r"guessed: part=Part\(dim=256, depth=4\): .*on no input") as error:
+        examined(tmp_path, BUILT_BUT_NOT_RUN)
+    assert "must be given" not in error.value.message
+
+
 def test_guesses_differ_from_one_another(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEAD + LISTS)

@@ -11,6 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from gradlint.building import BuiltModel, feed, law_of, parameter_infos
 from gradlint.core.errors import AnalysisError
+from gradlint.core.target import InputSpec, Target
+from gradlint.worker.analysis import examine
 
 Built = Callable[..., BuiltModel]
 
@@ -312,3 +314,34 @@ def test_what_is_drawn_decides_as_usual_where_it_has_no_value(tmp_path: Path) ->
     assert not flow.unknown
     assert set(flow.modules()) >= {"layers.0", "layers.1", "layers.2", "mix"}
     assert all(figures.gradient_rms for figures in flow.parameters().values())
+
+
+TAKES_TOO_MUCH = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(16, 16)
+
+    def forward(self, x):
+        pairs = self.a(x).repeat(1 << 42, 1)
+        return pairs.mean(0)
+"""
+
+
+@pytest.mark.parametrize("ends", ["", "        torch.zeros(len(pairs.sum(0).nonzero().tolist()))\n"])
+def test_a_forward_too_large_for_memory_is_traced_without(tmp_path: Path, ends: str) -> None:
+    path = tmp_path / "model.py"
+    source = TAKES_TOO_MUCH.replace("        return", f"{ends}        return")
+    path.write_text(source)
+    target = Target(str(path), "Net", 5, inputs=(InputSpec((8, 16)),))
+    if ends:  # it depends on values: the memory is what its user hears of
+        with pytest.raises(AnalysisError, match="can't allocate memory"):
+            examine(target, source, on_stage=lambda name: None)
+        return
+    found = examine(target, source, on_stage=lambda name: None)
+    assert found.built.fake_mode is not None
+    assert "built without memory: a forward pass with real tensors takes more of it than there is" in found.built.notes
+    assert set(found.flow.parameter_flows) == {"a.weight", "a.bias"}

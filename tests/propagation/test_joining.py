@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
 import torch
 from _compare import Case, check, each
 from _modules import WIDTH, Chain, Fan, Op, dense, point
 from torch import Tensor, nn
+
+import gradlint
 
 VECTORS, TOKENS, IMAGE = (64, WIDTH), (8, 24, WIDTH), (4, WIDTH, 8, 8)
 
@@ -37,6 +40,17 @@ class Growing(nn.Module):
         return x
 
 
+class NoRegisters(nn.Module):
+    """Registers in front of the others, of which there are none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registers = nn.Parameter(torch.randn(0, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.registers.expand(len(x), -1, -1), x], 1)
+
+
 def written(x: Tensor) -> Tensor:
     y = torch.zeros_like(x)
     y[:, :12] = x[:, 12:]
@@ -65,6 +79,11 @@ def pair(
     )
 
 
+def batch_of_sequences(x: Tensor) -> Tensor:
+    """Sequences of several lengths, padded."""
+    return nn.utils.rnn.pad_sequence([x[i, : 24 - 2 * i] for i in range(8)], batch_first=True)
+
+
 def sparse(x: Tensor) -> Tensor:
     """The largest quarter of each vector, zeros elsewhere."""
     top, index = x.topk(WIDTH // 4, dim=1)
@@ -87,6 +106,7 @@ JOINED = (
     ),
     pair("stacked and summed", lambda a, b: torch.stack([a, b]).sum(0), dense),
     pair("stacked tokens", lambda a, b: torch.stack([a, b], 1), dense),
+    Case("sequences, padded", lambda: Chain(dense(bias=False), nn.ReLU(), Op(batch_of_sequences), dense()), (TOKENS,)),
     Case("class token", lambda: Chain(dense(), ClassToken(), nn.ReLU(), dense()), (TOKENS,)),
     Case("all before, no norm", lambda: Chain(point(), Growing(norm=False), point(2, WIDTH + 192)), (IMAGE,)),
     Case("all before, batch norm", lambda: Chain(point(), Growing(), point(2, WIDTH + 192)), (IMAGE,)),
@@ -107,6 +127,14 @@ def test_joining(case: Case) -> None:
 @each(WRITTEN)
 def test_writing(case: Case) -> None:
     check(case)
+
+
+def test_a_part_without_elements_is_left_out() -> None:
+    model = Chain(dense(), NoRegisters(), nn.ReLU(), dense())
+    flow = gradlint.flow(model, (torch.randn(TOKENS),))
+    without = gradlint.flow(Chain(model[0], nn.ReLU(), model[3]), (torch.randn(TOKENS),))
+    assert not flow.unknown
+    assert flow.modules()["0"].attenuation == pytest.approx(without.modules()["0"].attenuation, abs=0.03)
 
 
 class Filled(nn.Module):

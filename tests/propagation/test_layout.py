@@ -85,6 +85,23 @@ RESHAPED = (
     image(
         "unfolded, windows that overlap", lambda x: F.unfold(x, 3, padding=1), lambda: nn.Conv1d(9 * WIDTH, WIDTH, 1)
     ),
+    tokens("windows of time, side by side", lambda x: x.unfold(1, 4, 4).flatten(2), 4 * WIDTH),
+    tokens("windows of time that overlap", lambda x: x.unfold(1, 6, 2).flatten(2), 6 * WIDTH),
+    tokens("windows of time with gaps", lambda x: x.unfold(1, 2, 4).flatten(2), 2 * WIDTH),
+    Case(
+        "means of windows of time",
+        lambda: Chain(dense(bias=False), nn.ReLU(), Op(lambda x: x.unfold(1, 5, 1).mean(-1)), dense()),
+        (TOKENS,),
+    ),
+    tokens("windows of features that overlap", lambda x: x.unfold(-1, 64, 32), 64),
+    image("largest of windows", lambda x: x.unfold(2, 3, 1).unfold(3, 3, 1).flatten(4).amax(-1), point),
+    Case(
+        "windows of time that overlap, shared gradient",
+        lambda: Chain(
+            dense(), nn.ReLU(), Op(lambda x: x.unfold(1, 6, 2).flatten(2)), dense(6 * WIDTH), Op(token_mean), dense()
+        ),
+        (TOKENS,),
+    ),
     image("pixel shuffle", lambda x: F.pixel_shuffle(x, 2), lambda: point(2, WIDTH // 4)),
     image("pixel unshuffle", lambda x: F.pixel_unshuffle(x, 2), lambda: point(2, 4 * WIDTH)),
     image(

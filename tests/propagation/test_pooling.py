@@ -78,6 +78,11 @@ RESIZED = {
     "bilinear, corners": resized(16, mode="bilinear", align_corners=True),
     "bilinear, down": resized(5, mode="bilinear"),
     "bicubic": resized(scale_factor=2, mode="bicubic"),
+    "bilinear, down, antialiased": resized(3, mode="bilinear", antialias=True),
+    "bicubic, down, antialiased": resized(5, mode="bicubic", antialias=True),
+    "bilinear, antialiased": resized(12, mode="bilinear", antialias=True),
+    "nearest, exact, down": resized(3, mode="nearest-exact"),
+    "nearest, exact": resized(12, mode="nearest-exact"),
     "area": resized(4, mode="area"),
     "an Upsample module": lambda: nn.Upsample(scale_factor=2),
 }
@@ -172,7 +177,10 @@ TWICE = tuple(
 RESAMPLED = (
     *TWICE,
     *(independent(name, op) for name, op in RESIZED.items()),
-    *(correlated(name, RESIZED[name]) for name in ("nearest, down", "bilinear, down", "area")),
+    *(
+        correlated(name, RESIZED[name])
+        for name in ("nearest, down", "bilinear, down", "bilinear, down, antialiased", "area")
+    ),
     independent("nearest 1d", resized(scale_factor=2), SIGNAL),
     independent("linear 1d", resized(scale_factor=2, mode="linear"), SIGNAL),
     independent("nearest 3d", resized(scale_factor=2), VOLUME),

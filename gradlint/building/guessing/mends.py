@@ -19,6 +19,7 @@ _MUST_BE = re.compile(r"(?:must|should|has to|needs to) be (?:an? )?(tuple|list)
 _NOTHING = re.compile(r"NoneType|\bNone\b|not None|must be (set|specified|provided|given|defined|passed)")
 _UNPACKED = re.compile(r"values to unpack \(expected (\d+)")
 _OF_LENGTH = re.compile(r"\b(?:tuple|list|sequence|length|len)\b(?: of| must be| should be)?(?: length)? (\d{1,2})\b")
+_BEYOND = re.compile(r"(tuple|list) index out of range")
 _ITERATED = re.compile(
     r"\b(?:len|zip|enumerate|iter|tuple|list|sum|max|min|reversed)\((\w+)|\b(\w+)\[|\bin (\w+)|\*(\w+)"
 )
@@ -97,10 +98,25 @@ def reshaped(kwargs: Mapping[str, Any], error: BaseException) -> Iterator[dict[s
         words, length = frozenset(re.findall(r"\w+", _last_line(error))), int(unpacked[1])
         yield {n: type(v)(_continued(v, length)) if n in words and type(v) in (list, tuple) else v
                for n, v in kwargs.items()}  # fmt: skip
+    if isinstance(error, IndexError) and _BEYOND.search(text):
+        yield from _longer(kwargs, operands(error) & kwargs.keys())
     choices = re.findall(r"['\"`](\w[\w.-]*)['\"`]", text)
     for name, value in kwargs.items():
         if isinstance(value, str) or (isinstance(value, type | Deferred) and name in said_by(error)):
             yield from ({**kwargs, name: choice} for choice in choices if choice not in (value, name))
+
+
+def _longer(kwargs: Mapping[str, Any], named: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """The lists that an index ran out of (where none is named all of them in turn) with more entries: one more than
+    another list has, as many; one more than now, twice as many, four times as many."""
+    lists = {name: value for name, value in kwargs.items() if type(value) in (list, tuple) and value}
+    for name in named or lists:
+        value = lists.get(name, ())
+        others = sorted({len(v) for n, v in lists.items() if n != name}, reverse=True)
+        lengths = [length for other in others for length in (other + 1, other)]
+        lengths += [len(value) + 1, 2 * len(value), 4 * len(value)]
+        for length in dict.fromkeys(length for length in lengths if length > len(value) > 0):
+            yield {**kwargs, name: type(value)(_continued(value, length))}
 
 
 def _resized(kwargs: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:

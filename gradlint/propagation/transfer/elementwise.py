@@ -13,7 +13,7 @@ from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer, clone_al
 from gradlint.propagation.dims import Dims, Role, count, default_dims
 from gradlint.propagation.kinship import Kinship, summed
 from gradlint.propagation.profiles import Profile, mixed
-from gradlint.propagation.sharing import settled, shared
+from gradlint.propagation.sharing import settled, shared, widened
 from gradlint.propagation.signal import Signal
 from gradlint.propagation.weights import Weight, spread
 
@@ -52,7 +52,7 @@ def operands(call: Call, values: list[Any]) -> tuple[list[Any], Dims]:
             out.append(_ready(call, call.signal(value, dims), dims))
         else:
             out.append(value)
-    return out, dims
+    return widened(out, call.key), dims
 
 
 def result_dims(signals: list[Signal], shape: tuple[int, ...]) -> Dims:

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 from gradlint.core.flow import UnknownOperator
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, Role, default_dims, dim, resized
+from gradlint.propagation.dims import Dim, Dims, Role, default_dims, dim, resized
 from gradlint.propagation.parts import MOST, Parts, narrowed
 from gradlint.propagation.pointwise import by_shape
 from gradlint.propagation.signal import Part, Signal, emit, modes
@@ -101,11 +101,13 @@ def _beside_ids(call: Call, values: list[Any]) -> list[Any] | None:
 
 def cat(call: Call) -> Any:
     """cat, concat, hstack, vstack along one dim."""
-    values = _beside_ids(call, [v for v in call.args[0] if not (isinstance(v, Tensor) and v.numel() == 0)])
+    values = _beside_ids(call, [v for v in call.args[0] if 0 not in v.shape])  # no registers, nothing remembered yet
     if values is None:
         return Ids(call.shape)
     axis = int(call.arg(1, "dim", call.kwargs.get("axis", 0))) % len(call.shape)
-    signals = [signal for signal in _signals(call, values) if signal.shape[axis]]
+    if not values:
+        raise NoRuleError("all that it joins is empty")
+    signals = _signals(call, values)
     lead = next((s for s in signals if not s.free), signals[0])
     role = next((s.dims[axis][0].role for s in (lead, *signals) if s.dims[axis]), None)
     if role is None:
@@ -141,6 +143,24 @@ def stack(call: Call) -> Any:
     lead = next((s for s in signals if not s.free), signals[0])
     dims = (*lead.dims[:axis], dim(call.shape[axis], role), *lead.dims[axis:])
     return mixture(call, signals, [1] * len(signals), call.shape, dims)
+
+
+def padded(call: Call) -> Any:
+    """`pad_sequence`: a sample each, and the padding value behind the shorter ones."""
+    values = _beside_ids(call, list(call.args[0]))
+    if values is None:
+        return Ids(call.shape)
+    signals = _signals(call, values)
+    lead = next((s for s in signals if not s.free), signals[0])
+    first, behind = (1, 0) if not call.arg(1, "batch_first", False) else (0, 1)
+    dims: list[Dim] = [(), (), *lead.dims[1:]]
+    dims[first], dims[behind] = dim(len(signals), Role.SAMPLE), dim(call.shape[behind], Role.POSITION)
+    sizes = [math.prod(signal.shape) for signal in signals]
+    rest = math.prod(call.shape) - sum(sizes)
+    if rest:
+        filler = torch.full((P.R, P.S), float(call.arg(2, "padding_value", 0.0)), dtype=P.DTYPE)
+        signals, sizes = [*signals, lead.with_x(filler)], [*sizes, rest]
+    return mixture(call, signals, sizes, call.shape, tuple(dims))
 
 
 def setitem(call: Call) -> Any:
@@ -235,6 +255,7 @@ def _extent(index: Any, shape: tuple[int, ...]) -> int:
 RULES: dict[str, Transfer] = {
     **dict.fromkeys("cat concat concatenate hstack vstack".split(), cat),
     "stack": stack,
+    "pad_sequence": padded,
     "setitem": setitem,
     "scatter": scatter,
     "copy": copied,

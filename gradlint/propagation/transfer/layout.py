@@ -171,6 +171,38 @@ def unwindow(call: Call) -> Signal:
     return Signal(emit(y, (signal.x, lambda g, scale: g * math.sqrt(landed))), call.shape, dims)
 
 
+def sliding(call: Call) -> Any:
+    """`x.unfold(dim, size, step)`: windows along one dim, their places behind all other dims.
+
+    As in `windows`: places that each stand in one window stay positions; where windows overlap, taps count as units.
+    """
+    signal = floating(call)
+    if signal is None:
+        return Ids(call.shape)
+    axis, size, step = int(call.arg(1, "dimension")), int(call.arg(2, "size")), int(call.arg(3, "step"))
+    axis %= max(1, len(signal.shape))
+    role = signal.dims[axis][0].role if signal.dims and signal.dims[axis] else Role.POSITION
+    held = torch.arange(signal.shape[axis]).unfold(0, size, step).reshape(-1).bincount(minlength=signal.shape[axis])
+    taps = role if int(held.max()) == 1 else Role.UNIT
+    dims = (*signal.dims[:axis], dim(call.shape[axis], role), *signal.dims[axis + 1 :], dim(size, taps))
+    y = rearranged(signal, dims, call.shape)
+    if bool((held == 1).all()):
+        return y
+    places, count_out = int(held.numel()), call.shape[axis] * (size if taps is role else 1)
+    pairs = (count_out - 1) / max(1, places - 1)  # of two places, those whose copies are taps that covary
+    back = mapped(lambda m: _windows_back(m, float(held.double().mean()), pairs, role), "windows", call.key)
+    return y.with_x(emit(signal.value, (signal.x, back)), parts=(), before=None)
+
+
+def _windows_back(m: P.Moments, copies: float, pairs: float, role: Role) -> P.Moments:
+    """Cotangents of what stands in so many windows, as other taps, which are independent."""
+    if role is Role.POSITION:
+        return P.Moments(m.q, pairs * m.p, m.s, pairs * m.o).times(copies)
+    if role is Role.SAMPLE:
+        return P.Moments(m.q, m.p, pairs * m.s, pairs * m.o).times(copies)
+    return m.times(copies)
+
+
 def _side_by_side(call: Call, at: int) -> bool:
     """Whether windows neither overlap nor leave gaps: their stride is their extent (arguments from `at` on)."""
     kernel, dilation, padding, stride = (call.args[at + i] if len(call.args) > at + i else None for i in range(4))
@@ -206,6 +238,7 @@ RULES: dict[str, Transfer] = {
     **dict.fromkeys("expand expand_as repeat tile broadcast_to repeat_interleave".split(), expand),
     "im2col": windows,
     "col2im": unwindow,
+    "unfold": sliding,
     **dict.fromkeys("roll flip fliplr flipud rot90".split(), keep),
     **dict.fromkeys("pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle".split(), shuffle),
     "unpack": unpack,

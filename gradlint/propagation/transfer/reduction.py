@@ -38,7 +38,9 @@ def remaining_dims(signal: Signal, axes: tuple[int, ...], shape: tuple[int, ...]
 
 
 def mean_over(call: Call, signal: Signal, axes: tuple[int, ...]) -> Signal:
-    """Mean over whole dims."""
+    """Mean over whole dims; of integers and truth values too, whose number it tells."""
+    if not signal.x.is_floating_point():
+        signal = signal.with_x(signal.value.to(P.DTYPE))
     gone = [signal.dims[i] for i in axes]
     units = count(gone, Role.UNIT) * count(gone, Role.KEY)
     x = _replica_mean(call, signal, count(gone, Role.POSITION), count(gone, Role.SAMPLE))
@@ -192,6 +194,22 @@ def running_sum(call: Call) -> Signal:
     return map_positions(signal, a, signal.shape, signal.dims, call.key)
 
 
+def trapezoid(call: Call) -> Signal:
+    """`trapezoid(y, x)` (or `dx=`) along a dim: a sum weighted by half the distance to both neighbours."""
+    signal = call.signal(call.args[0])
+    axis = int(call.kwargs.get("dim", call.arg(2, "dim", -1))) % len(signal.shape)
+    n = signal.shape[axis]
+    places = call.arg(1, "x", torch.arange(n) * float(call.kwargs.get("dx", 1.0)))
+    if not isinstance(places, Tensor) or places.shape != (n,):
+        raise NoRuleError("places that are computed")
+    steps = places.to(P.DTYPE).diff()
+    edge = steps.new_zeros(1)
+    weights = (torch.cat([edge, steps]) + torch.cat([steps, edge])) / 2
+    spread = call.signal(weights.view(n, *[1] * (len(signal.shape) - 1 - axis)), signal.dims)
+    y = mean_over(call, signal.with_x(signal.x * spread.x), (axis,))
+    return y.with_x(y.x * n)
+
+
 RULES: dict[str, Transfer] = {
     "mean": mean,
     "sum": total,
@@ -204,4 +222,5 @@ RULES: dict[str, Transfer] = {
     "frobenius_norm": norm,
     "logsumexp": log_sum_exp,
     "cumsum": running_sum,
+    **dict.fromkeys(("trapezoid", "trapz"), trapezoid),
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 from gradlint.propagation import dims as D
 from gradlint.propagation import particles as P
 from gradlint.propagation.call import Call, Ids, NoRuleError, Transfer
-from gradlint.propagation.dims import Dims, Role, default_dims, dim
+from gradlint.propagation.dims import Dims, Role, count, default_dims, dim
 from gradlint.propagation.positions import PositionMap, some_positions
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer.layout import floating, rearranged
@@ -131,6 +131,8 @@ def gathered(call: Call, signal: Signal | None = None) -> Any:
         return Ids(call.shape)
     picked, had = math.prod(call.shape), math.prod(signal.shape)
     ratio = math.sqrt(picked / max(1, had))
+    if _picks_units(call, signal):
+        return _picked(signal, call, ratio**2)
     rows = is_rows(call.shape, signal.shape)
     back = put_back(call.shape[0], signal.shape[0], call.key) if rows else lambda g, scale: g * ratio
     y = emit(signal.value, (signal.x, back))
@@ -140,6 +142,29 @@ def gathered(call: Call, signal: Signal | None = None) -> Any:
         for d, n in zip(dims, call.shape, strict=True)
     )
     return Signal(y, call.shape, dims)
+
+
+def _picked(signal: Signal, call: Call, part: float) -> Signal:
+    """Such a part of the units of each row, which rows pick independently: two pick the same one with that chance."""
+
+    def back(g: Tensor, scale: float) -> Tensor:
+        common = part * P.block_means(g)  # on average over what is picked
+        m = P.moments(g)
+        whole = P.Moments(m.q, part * m.p, part * m.s, part * m.o).times(part)
+        return common + P.cotangent(whole.minus(P.moments(common)), "picked", call.key)
+
+    at = P.permutation("picked", call.key)
+    y = emit(signal.value.expand(P.R, P.S)[:, at], (signal.x, back))
+    return Signal(y, call.shape, D.resized(signal.dims, call.shape))
+
+
+def _picks_units(call: Call, signal: Signal) -> bool:
+    """Whether each row has some of its own units picked: others than those that stand at the same places elsewhere."""
+    if call.op.op not in ("gather", "take_along_dim") or not isinstance(call.arg(1, "dim"), int):
+        return False
+    axis = int(call.arg(1, "dim")) % len(signal.shape)
+    is_part = call.shape[axis] < signal.shape[axis] and len(call.shape) == len(signal.shape)
+    return is_part and count([signal.dims[axis]], Role.UNIT) == signal.shape[axis] and not signal.free
 
 
 def select(call: Call) -> Any:
