@@ -1,6 +1,8 @@
 """`gradlint baseline write` and `gradlint baseline prune`."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -67,6 +69,13 @@ def _done(work: Callable[..., baselines.Written], paths: tuple[str, ...], given:
     if done.unanalysed:
         lines.append(f"Not analysed: {count(done.unanalysed, 'model')}; `gradlint check --show-skipped` says why.")
     if work is baselines.write and not config.baseline:
-        lines.append(f'From now on: gradlint check --baseline {done.path}, or baseline = "…" in the configuration.')
+        place = _near(done.path)
+        lines.append(f'From now on: gradlint check --baseline {place}, or baseline = "…" in the configuration.')
     options.write("".join(f"{line}\n" for line in lines), None)
     return 0
+
+
+def _near(path: Path) -> str:
+    """A path as others can use it, too: from the working directory, where it lies below that."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

@@ -170,7 +170,7 @@ def _complaint(entry: Entry, left: int, total: int, where: Location, run: Run) -
     elif left < total:
         message = f"{subject}: {total} findings are known, {total - left} {'is' if total - left == 1 else 'are'} left"
     else:
-        message = f"{subject}: nothing matches this entry any more"
+        message = f"{subject}: nothing that counts matches this entry any more"
     label = "take it out: gradlint baseline prune"
     return Finding(code, name, Severity.WARNING, message, (Site(where, label),), model=entry.model)
 

@@ -38,6 +38,7 @@ def config_schema() -> str:
     schema = _without_null(msgspec.json.schema(Config))
     config = schema["$defs"].pop("Config")
     config["properties"] = {key: {"description": _SAID[key], **config["properties"][key]} for key in KEYS}
+    schema["$defs"]["OverrideEntry"]["anyOf"] = [{"required": [key]} for key in ("path", "model", "module")]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Configuration of gradlint"}
     document = {**head, **{key: config[key] for key in ("type", "properties", "additionalProperties")}, **schema}
     del document["$ref"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from gradlint.core.finding import Finding, Remedy
 from gradlint.core.report import ModelSummary, Report
 from gradlint.core.text import tame
+from gradlint.registry import STALE_BASELINE, UNUSED_IGNORE
 from gradlint.report.style import plain
 
 
@@ -22,7 +23,9 @@ class Origins:
             self._models.setdefault(model.name, []).append(model)
 
     def of(self, finding: Finding) -> str:
-        """How its model was built and fed; empty where it is about none, or that could be several."""
+        """How its model was built and fed; empty where it is about none (GL002, GL004) or one of several."""
+        if finding.code in (UNUSED_IGNORE[0], STALE_BASELINE[0]):
+            return ""
         named = self._models.get(finding.model, [])
         own = [model for model in named if model.path == finding.location.path] or named
         return origin(own[0]) if len(own) == 1 else ""

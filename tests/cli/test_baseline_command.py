@@ -170,7 +170,7 @@ def test_a_renamed_class_is_another_model(project: Project) -> None:
     assert (code, codes) == (1, ["GL507", "GL004"])
     place = document["findings"][1]
     assert (place["path"], place["line"]) == (NAME, 4)
-    assert place["message"] == "GL507 in net.py (Net.layer.0): nothing matches this entry any more"
+    assert place["message"] == "GL507 in net.py (Net.layer.0): nothing that counts matches this entry any more"
     assert "1 finding (1 new, 1 removed)" in project("baseline", "write")[1]
     assert project.check()[:2] == (0, [])
 

@@ -34,6 +34,7 @@ INVALID = [
     "[[targets]]\nargs = []",
     '[[targets]]\ntarget = "m.py:N"\ninputs = [[-1]]',
     'severity = { GL1 = "fatal" }',
+    '[[overrides]]\nrule = "GL101"\nreason = "so"',
     "root = 'x'",
 ]
 

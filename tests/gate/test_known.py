@@ -129,7 +129,7 @@ def test_a_stale_entry_is_told_at_its_line() -> None:
     matched = match(lines, [], run())
     one, two = known.stale(lines, matched, run())
     assert (one.code, one.location) == ("GL004", Location("/p/known.json", 5))
-    assert one.message == "GL101 in a.py (Net.body): nothing matches this entry any more"
+    assert one.message == "GL101 in a.py (Net.body): nothing that counts matches this entry any more"
     assert one.severity is Severity.WARNING
     assert two.message == "GL999 in a.py (Net.body): there is no rule GL999"
 
