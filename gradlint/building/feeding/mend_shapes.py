@@ -23,7 +23,7 @@ _RESHAPED = re.compile(r"shape '\[(\d[\d, ]*)\]' is invalid for input of size (\
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
 _OF_DIMS = re.compile(r"must be a \d-?D tensor|expected .*\d-?D|Expected \d-?D|dimension", re.IGNORECASE)
 _REPEATED = re.compile(
-    r"must match except in dimension \d+\. Expected(?: size)? (\d+) in dimension 0 but got(?: size)? (\d+)"
+    r"must match except in dimension \d+\. Expected(?: size)? (\d+)(?: in dimension 0)? but got(?: size)? (\d+)"
 )
 _SEVERAL = ("list", "tuple")
 _FRAMES = 8
