@@ -31,6 +31,8 @@ def fold(run: "Propagation", call: Call) -> Any:
         return call.args[0].to(call.node.meta["val"].dtype)
     weights = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Weight)]
     known = all(w.values is not None for w in weights)
+    if call.op.op == "weight_norm" and not known and (portion := _normalised_rows(run, call)) is not None:
+        return portion
     if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
         given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
         args, kwargs = converted(given, lambda v: _copied_values(run, v))
@@ -40,17 +42,19 @@ def fold(run: "Propagation", call: Call) -> Any:
     if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
         first, origin = weights[0], _origin(call, weights, call.shape)
         return Weight(first.name, call.shape, None, first.sample, first.learned, *origin, first.portion)
-    return _normalised_rows(run, call) if call.op.op == "weight_norm" else None
+    return None
 
 
 def _normalised_rows(run: "Propagation", call: Call) -> Weight | None:
-    """Weight norm g·v/‖v‖ (Salimans & Kingma 2016) where v is too large to be drawn: some of its rows are.
+    """Weight norm g·v/‖v‖ (Salimans & Kingma 2016) where v is large: some of its rows are drawn.
 
     Rows are independent, and what becomes of one depends on no other.
     """
     direction, length, axis = (*call.args, *call.kwargs.values())
-    if not isinstance(direction, Weight) or not isinstance(length, Weight) or axis < 0 or direction.values is not None:
+    if not isinstance(direction, Weight) or not isinstance(length, Weight) or axis < 0:
         return None  # a norm of all elements at once, or none that this is about
+    if direction.values is not None or direction.numel <= PORTION:
+        return None  # all of them can be
     rows = min(direction.shape[axis], max(1, PORTION * direction.shape[axis] // direction.numel))
     shape = (*direction.shape[:axis], rows, *direction.shape[axis + 1 :])
     with torch.set_grad_enabled(call.op.grad_enabled):

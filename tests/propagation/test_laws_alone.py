@@ -124,8 +124,7 @@ def test_rows_of_normalised_weights_tell_what_all_tell(tmp_path: Path, monkeypat
     path = tmp_path / "model.py"
     path.write_text(HEAD + NORMALISED)
     real = flow_of(path, large=10**9)
-    monkeypatch.setattr(folding, "DRAWN_AT_MOST", 1 << 10)
-    monkeypatch.setattr(folding, "PORTION", 1 << 14)
+    monkeypatch.setattr(folding, "PORTION", 1 << 13)
     agree(real, flow_of(path, large=1000))
 
 
