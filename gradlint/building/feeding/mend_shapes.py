@@ -87,7 +87,8 @@ def _with_channels(spec: InputSpec, got: int, needed: int) -> Iterator[InputSpec
     if len(spec.shape) < 3 or got == needed:
         return
     scaled, rest = divmod(spec.shape[1] * needed, got)
-    joined = spec.shape[1] - (got - needed) // math.gcd(got, needed)
+    common = math.gcd(got, needed)
+    joined = spec.shape[1] - (got - needed) // common if got // common > spec.shape[1] and got > needed else 0
     for channels in dict.fromkeys([0 if rest else scaled, joined]):
         if channels > 0:
             yield replace(spec, shape=(spec.shape[0], channels, *spec.shape[2:]))
