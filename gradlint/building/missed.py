@@ -83,13 +83,26 @@ def _expression(tb: TracebackType) -> ast.AST | None:
     lines = [linecache.getline(code.co_filename, number).encode() for number in range(first, last + 1)]
     if not lines:
         return None
+    whole = b"".join(lines).decode(errors="ignore")
     lines[-1] = lines[-1][:end]
     lines[0] = lines[0][start:]
     text = b"".join(lines).decode(errors="ignore")
     try:
-        return ast.parse(f"({textwrap.dedent(text)})", mode="eval").body
+        found = ast.parse(f"({textwrap.dedent(text)})", mode="eval").body
     except SyntaxError:
         return None
+    return _unpacked(found, whole) if isinstance(found, ast.Tuple) else found
+
+
+def _unpacked(names: ast.Tuple, line: str) -> ast.expr:
+    """What is unpacked, where names were at fault that a line binds: `height, width = size`."""
+    try:
+        statement = ast.parse(textwrap.dedent(line)).body[0]
+    except (SyntaxError, IndexError):
+        return names
+    if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == ast.unparse(names):
+        return statement.value
+    return names
 
 
 def _names(expression: ast.AST) -> set[str]:

@@ -113,8 +113,8 @@ class Propagation:
 
     def _keep(self, node: fx.Node, value: Any) -> Any:
         """Make the node's particles its own, so that its gradient is its own too, and note what they are."""
-        if isinstance(value, Weight) and value.values is not None and value.values.grad_fn is not None:
-            self.folded[node.name] = value.values
+        if isinstance(value, Weight) and value.computed is not None:
+            self.folded[node.name] = value.computed
         signals = signals_of(value)
         if not signals or not signals[0].x.is_floating_point():
             return value
@@ -270,11 +270,14 @@ class Propagation:
         """Note a contribution to a parameter's gradient (RMS per element); contributions add as energies."""
         if not weight.learned:
             return
-        if weight.values is not None and weight.values.grad_fn is not None:
+        if weight.values is not None and weight.computed is not None:
             self.arrived.derived.append((weight.values, rms))
             return
         whole = math.prod(self.values[weight.name].shape)
         part = math.sqrt(min(1.0, weight.numel / max(1, whole)))  # the rest of the parameter gets nothing
+        if weight.computed is not None:
+            self.arrived.derived.append((weight.computed, rms * part))
+            return
         self.arrived.at_parameter(weight.name, rms * part)
 
 

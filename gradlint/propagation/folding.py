@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DRAWN_AT_MOST = 1 << 24
 """Elements that are drawn where something is computed from weights of which only the law is known (weight norm)."""
 
+PORTION = 1 << 20
+"""Elements that are drawn of a larger weight which is computed row by row: rows of one law tell as much as all."""
+
 
 def fold(run: "Propagation", call: Call) -> Any:
     """The result of an operator that reads weights only; None where nothing is known of it."""
@@ -28,6 +31,8 @@ def fold(run: "Propagation", call: Call) -> Any:
         return call.args[0].to(call.node.meta["val"].dtype)
     weights = [v for v in leaves((call.args, call.kwargs)) if isinstance(v, Weight)]
     known = all(w.values is not None for w in weights)
+    if call.op.op == "weight_norm" and not known and (portion := _normalised_rows(run, call)) is not None:
+        return portion
     if known or (call.op.op not in LAYOUT and sum(w.numel for w in weights) <= DRAWN_AT_MOST):
         given = (call.args, {k: v for k, v in call.kwargs.items() if k != "out"})
         args, kwargs = converted(given, lambda v: _copied_values(run, v))
@@ -36,12 +41,37 @@ def fold(run: "Propagation", call: Call) -> Any:
         return tree_map(lambda v: _derived(v, weights, call) if isinstance(v, Tensor) else v, out)
     if call.op.op in LAYOUT and len(weights) == 1 and isinstance(call.args[0], Weight):
         first, origin = weights[0], _origin(call, weights, call.shape)
-        return Weight(first.name, call.shape, None, first.sample, first.learned, *origin)
+        return Weight(first.name, call.shape, None, first.sample, first.learned, *origin, first.portion)
     return None
 
 
-def _copied_values(run: "Propagation", value: Any) -> Any:
-    """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known."""
+def _normalised_rows(run: "Propagation", call: Call) -> Weight | None:
+    """Weight norm g·v/‖v‖ (Salimans & Kingma 2016) where v is large: some of its rows are drawn.
+
+    Rows are independent, and what becomes of one depends on no other.
+    """
+    direction, length, axis = (*call.args, *call.kwargs.values())
+    if not isinstance(direction, Weight) or not isinstance(length, Weight) or axis < 0:
+        return None  # a norm of all elements at once, or none that this is about
+    if direction.values is not None or direction.numel <= PORTION:
+        return None  # all of them can be
+    rows = min(direction.shape[axis], max(1, PORTION * direction.shape[axis] // direction.numel))
+    shape = (*direction.shape[:axis], rows, *direction.shape[axis + 1 :])
+    with torch.set_grad_enabled(call.op.grad_enabled):
+        v, g = _copied_values(run, direction, shape), _copied_values(run, length).narrow(axis, 0, rows)
+        if g.requires_grad:  # the lengths of the other rows get as much
+            g.register_hook(lambda received: received * math.sqrt(direction.shape[axis] / rows))
+        portion = torch._weight_norm(v, g, axis)
+    flat = portion.detach().to(P.DTYPE).reshape(-1)
+    sample = flat[torch.randint(0, flat.numel(), (2048,), generator=P.generator("rows", direction.name))]
+    learned = portion.requires_grad and (direction.learned or length.learned)
+    origin = _origin(call, [direction, length], direction.shape)
+    return Weight(direction.name, direction.shape, None, sample, learned, *origin, portion)
+
+
+def _copied_values(run: "Propagation", value: Any, portion: tuple[int, ...] | None = None) -> Any:
+    """A weight's values (a copy: the operator may write in place), drawn from its law where they are not known: all of
+    them, or those of a portion of that shape."""
     if isinstance(value, Tensor):
         return value.clone()
     if not isinstance(value, Weight):
@@ -51,12 +81,13 @@ def _copied_values(run: "Propagation", value: Any) -> Any:
     leaf = run.leaves.get(value.name)
     if leaf is None:
         whole = run.values[value.name].shape
-        shape = whole if math.prod(whole) <= DRAWN_AT_MOST else value.shape
+        shape = portion or (whole if math.prod(whole) <= DRAWN_AT_MOST else value.shape)
         at = torch.randint(0, value.sample.numel(), shape, generator=P.generator("drawn", value.name))
         leaf = run.leaves[value.name] = value.sample.to(torch.float32)[at].requires_grad_(value.learned)
-    if leaf.shape == value.shape:
+    shape = portion or value.shape
+    if leaf.shape == shape:
         return leaf.clone()
-    return leaf.reshape(-1)[torch.arange(value.numel) % leaf.numel()].view(value.shape)  # a part, or copies
+    return leaf.reshape(-1)[torch.arange(math.prod(shape)) % leaf.numel()].view(shape)  # a part, or copies
 
 
 def _derived(values: Tensor, weights: list[Weight], call: Call) -> Any:

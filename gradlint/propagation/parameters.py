@@ -31,11 +31,15 @@ def gradients(run: Propagation) -> Gradients:
     derived = list(run.arrived.derived)
     for place, rms in sorted(run.arrived.elementwise.items()):
         weight = run.elementwise[place]
-        if weight.values is not None and weight.values.grad_fn is not None:
+        if weight.values is not None and weight.computed is not None:
             derived.append((weight.values, rms))
+            continue
+        part = min(1.0, weight.numel / max(1, math.prod(run.values[weight.name].shape)))
+        rms *= math.sqrt(part)  # the rest of it gets nothing
+        if weight.computed is not None:
+            derived.append((weight.computed, rms))
         else:
-            part = min(1.0, weight.numel / max(1, math.prod(run.values[weight.name].shape)))
-            found.add(found.parameters, weight.name, rms * math.sqrt(part))  # the rest of it gets nothing
+            found.add(found.parameters, weight.name, rms)
     for values, rms in derived:
         _send_back(run, values, rms, found)
     settle(run, found.parameters)

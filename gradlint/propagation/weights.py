@@ -27,6 +27,14 @@ class Weight:
     """What it is, or how it was computed: two weights of one origin hold the same elements."""
     turned: bool = False
     """Whether it is the transpose of what its origin names."""
+    portion: Tensor | None = None
+    """Where it is computed from laws and too large to be drawn: some of its rows, drawn."""
+
+    @property
+    def computed(self) -> Tensor | None:
+        """What its gradient goes back through to the parameters that it was computed from; None for a parameter."""
+        values = self.portion if self.values is None else self.values
+        return None if values is None or values.grad_fn is None else values
 
     @property
     def numel(self) -> int:
@@ -41,7 +49,7 @@ class Weight:
     def reshaped(self, values: Tensor | None, shape: Sequence[int], how: str = "reshaped") -> "Weight":
         """The same elements in another order, or some of them."""
         origin = f"{how} {self.origin}{' turned' if self.turned else ''}" if self.origin else ""
-        return Weight(self.name, tuple(shape), values, self.sample, self.learned, origin)
+        return Weight(self.name, tuple(shape), values, self.sample, self.learned, origin, portion=self.portion)
 
 
 @dataclass(frozen=True, slots=True)

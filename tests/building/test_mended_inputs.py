@@ -52,6 +52,116 @@ FED = {
         """,
         "(8, 32, 32, 32) float32, temb: (8, 24) float32",
     ),
+    "a layer over patches": (
+        """
+        class Net(nn.Module):
+            def __init__(self, patch=2, channels=5):
+                super().__init__()
+                self.patch = patch
+                self.embed = nn.Linear(patch * patch * channels, 32)
+
+            def forward(self, latents):
+                b, c, h, w = latents.shape
+                p = self.patch
+                x = latents.reshape(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)
+                return self.embed(x.flatten(3).flatten(1, 2))
+        """,
+        "(8, 5, 32, 32) float32",
+    ),
+    "a list of maps whose pixels are folded into channels": (
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.parts = nn.ModuleList([nn.Conv2d(48, 8, 3, padding=1) for _ in range(2)])
+
+            def forward(self, xs):
+                return sum(part(F.pixel_unshuffle(x, 4)) for x, part in zip(xs, self.parts))
+        """,
+        "[(8, 3, 32, 32) float32, (8, 3, 32, 32) float32]",
+    ),
+    "as many frames as positions": (
+        """
+        class Net(nn.Module):
+            def __init__(self, dim=32):
+                super().__init__()
+                self.conv = nn.Conv2d(3, dim, 4, 4)
+                self.register_buffer("places", torch.randn(1, 12, dim))
+
+            def forward(self, film):
+                b, c, frames, h, w = film.shape
+                x = self.conv(film.transpose(1, 2).flatten(0, 1)).mean((2, 3)).view(b, frames, -1)
+                return x + self.places
+        """,
+        "(8, 3, 12, 64, 64) float32",
+    ),
+    "two arguments of which neither is there": (
+        """
+        class Net(nn.Module):
+            def __init__(self, dim=32):
+                super().__init__()
+                self.embed, self.table = nn.Linear(dim, dim), nn.Embedding(64, dim)
+
+            def forward(self, x, text_ids: torch.Tensor = None, image_ids: torch.Tensor = None, scale=None):
+                if scale is not None:
+                    raise TypeError("scale is for models that were distilled")
+                b, t, c = x.shape
+                x = self.embed(x)
+                if text_ids.ndim == 3:
+                    text_ids = text_ids[0]
+                if image_ids.ndim == 3:
+                    image_ids = image_ids[0]
+                return x + self.table(text_ids) + self.table(image_ids)
+        """,
+        "(8, 32, 32) float32, text_ids: (8, 32) int64, image_ids: (8, 32) int64",
+    ),
+    "one number per sample": (
+        """
+        class Net(nn.Module):
+            def __init__(self, dim=32):
+                super().__init__()
+                self.embed = nn.Linear(dim, dim)
+
+            def forward(self, x, strength: torch.Tensor = None):
+                b, t, c = x.shape
+                assert len(strength.shape) == 1, "strength should be a 1d-array"
+                return self.embed(x) * strength[:, None, None]
+        """,
+        "(8, 32, 32) float32, strength: (8,) float32",
+    ),
+    "sizes of maps": (
+        """
+        class Net(nn.Module):
+            def __init__(self, dim=32):
+                super().__init__()
+                self.embed = nn.Linear(dim, dim)
+                self.places = nn.Parameter(torch.randn(64, 64, dim))
+
+            def forward(self, x, shapes: list[tuple[int, int, int]] | None = None):
+                (b, t, c), table = x.shape, []
+                shapes = shapes if isinstance(shapes, list) else [shapes]
+                for shape in shapes:
+                    frames, height, width = shape
+                    table.append(self.places[:height, :width].flatten(0, 1).repeat(frames, 1))
+                return self.embed(x) + torch.stack(table)
+        """,
+        f"(8, 32, 32) float32, shapes: [{', '.join(['[1, 8, 4]'] * 8)}]",
+    ),
+    "a mask that is repeated for all samples": (
+        """
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = nn.Conv2d(4, 8, 3)
+
+            def forward(self, x, mask: torch.Tensor = None):
+                if mask is None:
+                    raise ValueError("mask is required")
+                mask = mask.float().reshape(mask.shape[0], 1, -1, 1)[:, :, :1].expand(-1, 1, *x.shape[2:])
+                return self.conv(torch.cat([x, mask.repeat(x.shape[0], 1, 1, 1)], 1))
+        """,
+        "(8, 3, 32, 32) float32, mask: (1, 32) int64",
+    ),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 from gradlint.building import build, feed, load_module
 from gradlint.core.flow import Flow
 from gradlint.discovery import find_targets, scan_file
-from gradlint.propagation import propagate
+from gradlint.propagation import folding, propagate
 from gradlint.tracing import trace
 
 HEAD = "import torch\nfrom torch import nn\nimport torch.nn.functional as F\n"
@@ -88,6 +88,24 @@ class Net(nn.Module):
 }
 
 
+NORMALISED = """
+from torch.nn.utils.parametrizations import weight_norm
+
+
+class Net(nn.Module):
+    def __init__(self, d=64):
+        super().__init__()
+        self.a = weight_norm(nn.Conv1d(d, 2 * d, 7, padding=3))
+        self.b = weight_norm(nn.ConvTranspose1d(2 * d, d, 8, 4, 2))
+        self.c = weight_norm(nn.Linear(d, d), dim=1)
+        nn.init.uniform_(self.c.parametrizations.weight.original0, 0.2, 2.0)
+
+    def forward(self, x):
+        return self.c(F.silu(self.b(F.silu(self.a(x)))).transpose(1, 2))
+"""
+"""Weights g·v/‖v‖: all of unit length by construction but the last, whose lengths differ."""
+
+
 def flow_of(path: Path, *, large: int) -> Flow:
     target = find_targets(scan_file(str(path), path.read_text()))[-1]
     built = build(target, load_module(target.path), large=large)
@@ -99,7 +117,18 @@ def flow_of(path: Path, *, large: int) -> Flow:
 def test_laws_tell_what_values_tell(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text(HEAD + MODELS[name])
-    real, laws = flow_of(path, large=10**9), flow_of(path, large=1000)
+    agree(flow_of(path, large=10**9), flow_of(path, large=1000))
+
+
+def test_rows_of_normalised_weights_tell_what_all_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(HEAD + NORMALISED)
+    real = flow_of(path, large=10**9)
+    monkeypatch.setattr(folding, "PORTION", 1 << 13)
+    agree(real, flow_of(path, large=1000))
+
+
+def agree(real: Flow, laws: Flow) -> None:
     assert not real.unknown and not laws.unknown
     figures = [
         (flows[0].activation_rms, flows[1].activation_rms, module)

@@ -28,6 +28,12 @@ def patches(x: Tensor) -> Tensor:
     return x.view(b, c, h // 4, 4, w // 4, 4).permute(0, 2, 4, 3, 5, 1).reshape(b, -1, 16 * c)
 
 
+def unpatched(x: Tensor) -> Tensor:
+    """Tokens become a map (DiT)."""
+    b, t, c = x.shape
+    return torch.einsum("nhwpqc->nchpwq", x.view(b, 4, t // 4, 2, 2, c // 4)).reshape(b, c // 4, 8, t // 2)
+
+
 def windows(x: Tensor) -> Tensor:
     """Windows become samples (Swin)."""
     b, t, c = x.shape
@@ -47,10 +53,12 @@ def head_split(x: Tensor) -> Tensor:
 
 RESHAPED = (
     tokens("two dims merged", lambda x: x.reshape(-1, WIDTH)),
+    tokens("tokens as a map", unpatched, ends=lambda: point(2, WIDTH // 4)),
     tokens("a dim of one", lambda x: x.unsqueeze(1).squeeze(1)),
     tokens("windows as samples", windows),
     tokens("tokens flattened", lambda x: x.flatten(1), 24 * WIDTH),
     tokens("time first and back", lambda x: x.transpose(0, 1).contiguous().transpose(0, 1)),
+    tokens("dims in another order by einsum", lambda x: torch.einsum("btc->tbc", x)),
     tokens("permuted there and back", lambda x: x.permute(2, 0, 1).permute(1, 2, 0)),
     Case(
         "token mixing",

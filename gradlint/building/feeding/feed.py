@@ -253,9 +253,9 @@ def _entry(trial: Trial, order: int, mends: Iterator[Proposal]) -> _Entry:
 
 
 def _is_news(trial: Trial, before: Trial) -> bool:
-    """Whether a forward fails otherwise than it did before."""
+    """Whether a forward fails otherwise than it did before, or alike and later (of two arguments neither is there)."""
     assert trial.error is not None and before.error is not None
-    return text_of(trial.error) != text_of(before.error)
+    return text_of(trial.error) != text_of(before.error) or trial.progress > before.progress
 
 
 def _is_one_patch(proposal: Proposal, model: nn.Module, source: str) -> bool:

@@ -15,7 +15,7 @@ from gradlint.building.feeding.completing import completed, joined
 from gradlint.building.feeding.demands import Demand, demands
 from gradlint.building.feeding.hints import Hints
 from gradlint.building.feeding.leaves import alternatives, entry_leaves
-from gradlint.building.feeding.mend_shapes import demanded, mended_shapes, product_widths
+from gradlint.building.feeding.mend_shapes import demanded, mended_shapes, met, product_widths
 from gradlint.building.feeding.sizes import patterned, resized
 from gradlint.building.feeding.trial import Trial
 from gradlint.building.feeding.varying import varied
@@ -24,6 +24,8 @@ _BROADCAST = re.compile(r"size of tensor a \((\d+)\) must match the size of tens
 _IN_PLACE = re.compile(r"output with shape \[([\d, ]+)\] doesn't match the broadcast shape \[([\d, ]+)\]")
 _SPLIT = re.compile(r"sum exactly to (\d+) \(input tensor's size at dimension .*got split_sizes=\[([\d, ]+)\]")
 _FAKE = re.compile(r"broadcast a dimension of length (\d+) at -(\d+)!.*broadcastable to \[([\d, ]+)\]")
+_SEQUENCE = 3
+"""Dimensions of a sequence of vectors."""
 
 
 def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> Iterator[Proposal]:
@@ -35,6 +37,8 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
         return
     shape = proposal[0].shape
     yield from supported(proposal, text)
+    if isinstance(trial.raised_in, nn.Linear) and trial.raised_shape == shape and len(shape) > _SEQUENCE:
+        yield from _of_leaf(proposal, trial.raised_in, hints)  # a map went into it as it was: it was none
     yield from mended_shapes(proposal, text)
     yield from patterned(proposal, text, hints)
     for demand in demands(trial.error) if trial.error is not None else ():
@@ -48,14 +52,20 @@ def mended(proposal: Proposal, trial: Trial, model: nn.Module, hints: Hints) -> 
         yield _first(proposal, tuple(width if side == int(match[1]) else side for side in shape))
     if (clash := _clash(text)) is not None:
         yield from _matched(proposal, model, *clash)
+        yield from met(proposal, *clash)
     if trial.raised_in is not None and sorted(trial.raised_shape) == sorted(shape):
-        for leaf in entry_leaves(trial.raised_in, 1):
-            yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
+        yield from _of_leaf(proposal, trial.raised_in, hints)
     if isinstance(trial.error, IndexError) and proposal[0].dtype == "int64" and len(shape) == 2:
         yield _first(proposal, (shape[0], max(shape[1] // 4, 1)), "int64", proposal[0].high)
     yield from resized(proposal, text, hints)
     if trial.error is not None and len(proposal) > 1:
         yield from varied(proposal, trial.error, text, model, hints)
+
+
+def _of_leaf(proposal: Proposal, module: nn.Module, hints: Hints) -> Iterator[Proposal]:
+    """What the first layer of the module that failed takes, for the first input."""
+    for leaf in entry_leaves(module, 1):
+        yield from (_first(proposal, spec.shape, spec.dtype, spec.high) for spec in alternatives(leaf, hints)[:3])
 
 
 def _met(proposal: Proposal, demand: Demand, model: nn.Module, hints: Hints) -> Iterator[Proposal]:

@@ -22,6 +22,10 @@ _PERMUTED = re.compile(r"dim\(\) = \d+ is not equal to len\(dims\) = (\d+)")
 _RESHAPED = re.compile(r"shape '\[(\d[\d, ]*)\]' is invalid for input of size (\d+)")
 _WANTS_IDS = re.compile(r"indices.* to have one of the following scalar types: Long|expected .*Long")
 _OF_DIMS = re.compile(r"must be a \d-?D tensor|expected .*\d-?D|Expected \d-?D|dimension", re.IGNORECASE)
+_REPEATED = re.compile(
+    r"must match except in dimension \d+\. Expected(?: size)? (\d+)(?: in dimension 0)? but got(?: size)? (\d+)"
+)
+_SEVERAL = ("list", "tuple")
 _FRAMES = 8
 _SIDE = 32
 
@@ -39,6 +43,7 @@ def mended_shapes(proposal: Proposal, text: str) -> Iterator[Proposal]:
     yield from _dimensions(proposal, text)
     yield from _elements(proposal, text)
     yield from _single_ids(proposal, text)
+    yield from _single_samples(proposal, text)
     if _WANTS_IDS.search(text):
         for at, spec in enumerate(proposal):
             if spec.dtype == "float32" and spec.shape:
@@ -69,20 +74,36 @@ def _channels(proposal: Proposal, text: str) -> Iterator[Proposal]:
         shape = spec.shape
         if seen == (1, *shape):  # taken for a single map without a batch
             yield _with(proposal, at, replace(spec, shape=(shape[0], needed, *(_SIDE,) * (len(shape) - 1))))
-        if len(shape) < 3:
-            continue
-        if shape[1] == got:
-            yield _with(proposal, at, replace(spec, shape=(shape[0], needed, *shape[2:])))
-        elif shape[1] * needed % got == 0 and shape[1] * needed >= got:  # channels that the forward multiplies
-            yield _with(proposal, at, replace(spec, shape=(shape[0], shape[1] * needed // got, *shape[2:])))
+        yield from (_with(proposal, at, changed) for changed in _with_channels(spec, got, needed))
+    for at, spec in enumerate(proposal):
+        items = [list(_with_channels(item, got, needed)) for item in spec.items] if spec.dtype in _SEVERAL else []
+        if items and all(items):
+            yield _with(proposal, at, replace(spec, items=tuple(found[0] for found in items)))
+
+
+def _with_channels(spec: InputSpec, got: int, needed: int) -> Iterator[InputSpec]:
+    """A map of as many channels as a layer needs, where the forward multiplies them (pixels folded into channels) or
+    joins others to them (a mask), or both."""
+    if len(spec.shape) < 3 or got == needed:
+        return
+    scaled, rest = divmod(spec.shape[1] * needed, got)
+    common = math.gcd(got, needed)
+    joined = spec.shape[1] - (got - needed) // common if got // common > spec.shape[1] and got > needed else 0
+    for channels in dict.fromkeys([0 if rest else scaled, joined]):
+        if channels > 0:
+            yield replace(spec, shape=(spec.shape[0], channels, *spec.shape[2:]))
 
 
 def _widths(proposal: Proposal, text: str) -> Iterator[Proposal]:
     """A linear layer, or a norm, saw another width than it has: that of any argument."""
     for got, needed in _mismatches(text):
         for at, spec in _tensors(proposal):
-            if len(spec.shape) in (2, 3) and spec.shape[-1] == got and spec.dtype != "int64":
+            if spec.dtype == "int64":
+                continue
+            if len(spec.shape) in (2, 3) and spec.shape[-1] == got:
                 yield _with(proposal, at, replace(spec, shape=(*spec.shape[:-1], needed)))
+            if len(spec.shape) > 3:  # a layer over patches
+                yield from (_with(proposal, at, changed) for changed in _with_channels(spec, got, needed))
 
 
 def _lengths(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -126,6 +147,25 @@ def _dimensions(proposal: Proposal, text: str) -> Iterator[Proposal]:
             continue
         for shape in _as_dimensions(spec.shape, count):
             yield _with(proposal, at, replace(spec, shape=shape))
+
+
+def met(proposal: Proposal, left: int, right: int) -> Iterator[Proposal]:
+    """Any dimension of any argument but the batch's, of one of two lengths that clashed, at the other one."""
+    for old, new in ((left, right), (right, left)):
+        for at, spec in _tensors(proposal):
+            for place in (place for place, side in enumerate(spec.shape) if place and side == old):
+                shape = (*spec.shape[:place], new, *spec.shape[place + 1 :])
+                yield _with(proposal, at, replace(spec, shape=shape))
+
+
+def _single_samples(proposal: Proposal, text: str) -> Iterator[Proposal]:
+    """One sample of an argument that the forward repeats for all samples itself."""
+    match = _REPEATED.search(text)
+    if match is None or int(match[2]) != int(match[1]) ** 2:
+        return
+    for at, spec in reversed(_tensors(proposal)):
+        if at and spec.shape[0] == int(match[1]):
+            yield _with(proposal, at, replace(spec, shape=(1, *spec.shape[1:])))
 
 
 def _single_ids(proposal: Proposal, text: str) -> Iterator[Proposal]:
@@ -176,9 +216,14 @@ def _as_dimensions(shape: tuple[int, ...], count: int) -> Iterator[tuple[int, ..
 
 def demanded(proposal: Proposal, demand: Demand) -> Iterator[Proposal]:
     """The proposal as a check of the user's asks for it: a dimension of another size, or another number of them."""
+    if demand.kind == "rank" and demand.wanted == 1:  # one number per sample
+        for at, spec in reversed(_tensors(proposal)):  # what was added last, because something was missing, first
+            if len(spec.shape) == demand.got:
+                yield _with(proposal, at, replace(spec, shape=spec.shape[:1]))
+        return
     for at, spec in _tensors(proposal):
         shape = spec.shape
-        if demand.kind == "rank" and len(shape) == demand.got and demand.wanted > 1:
+        if demand.kind == "rank" and len(shape) == demand.got:
             yield from (_with(proposal, at, replace(spec, shape=s)) for s in _as_dimensions(shape, demand.wanted))
         places = [place for place, side in enumerate(shape) if place and side == demand.got]
         if demand.kind == "rank" or not places:

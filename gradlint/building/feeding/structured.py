@@ -1,6 +1,7 @@
 """Arguments that hold several tensors: `batch["ids"]`, `data.x`, `x, y = pair`, a list of feature maps."""
 
 import ast
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ _LARGEST_MAP = 64
 _RECORDS = 2
 """Samples in a list of such as need not have the same size."""
 _LIST = re.compile(r"(\w+\.)*([Ll]ist|[Ss]equence|Iterable)\[[\w.]*Tensor\]")
+_SIZES = re.compile(r"(?<!\[)\b[Ll]ist\[(?:\w+\.)*[Tt]uple\[(int(?:, int)*)\]\]")
+"""The annotation of a list with the sizes of one map for each sample."""
 _OF_TENSORS = frozenset(dir(Tensor))
 
 Options = Callable[[Argument, int], list[InputSpec]]
@@ -70,6 +73,9 @@ def structured(model: nn.Module, argument: Argument, hints: Hints, options: Opti
         return
     if _LIST.fullmatch(_annotation(tree, argument.name)):
         yield from _samples(argument, hints, options)
+    elif (sizes := _SIZES.search(_annotation(tree, argument.name))) is not None:
+        yield _sizes_of_maps(len(sizes[1].split(",")), hints)
+        return
     elif (keys := _keys_of_records(tree, argument.name)) and "boxes" in keys:
         yield _boxes()
     parts = _parts_of(tree, argument.name)
@@ -132,6 +138,14 @@ def _samples(argument: Argument, hints: Hints, options: Options) -> Iterator[Inp
     batches = [spec for spec in options(argument, 0) if len(spec.shape) > 1 and spec.shape[0] == hints.batch]
     for spec in batches[:3]:
         yield InputSpec((), "list", items=(replace(spec, shape=spec.shape[1:], name=""),) * _RECORDS)
+
+
+def _sizes_of_maps(axes: int, hints: Hints) -> InputSpec:
+    """For each sample the sizes of a map with as many places as a sequence has: (1, 8, 4)."""
+    side = math.isqrt(hints.time)
+    height = next(n for n in range(side, 0, -1) if hints.time % n == 0)
+    sizes = (*(1,) * (axes - 2), hints.time // height, height) if axes > 1 else (hints.time,)
+    return InputSpec((), "literal", value=[sizes] * hints.batch)
 
 
 def _boxes() -> InputSpec:

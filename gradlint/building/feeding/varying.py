@@ -46,3 +46,12 @@ def varied(proposal: Proposal, error: BaseException, text: str, model: nn.Module
             options = [spec for spec in options if len(spec.shape) in ranks - {len(now.shape)}] or options
         for spec in options[:_MOST]:
             yield (*proposal[:at], replace(spec, name=now.name), *proposal[at + 1 :])
+    yield from _without(proposal, names, {argument.name for argument in required})
+
+
+def _without(proposal: Proposal, names: list[str], required: set[str]) -> Iterator[Proposal]:
+    """The proposal without one of the arguments that it could do without: a model built otherwise may have a use for
+    them (`if guidance is not None: x = self.guidance(guidance)`)."""
+    for at, spec in enumerate(proposal):
+        if spec.name in names and spec.name not in required:
+            yield (*proposal[:at], *proposal[at + 1 :])

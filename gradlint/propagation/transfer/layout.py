@@ -1,6 +1,7 @@
 """Operators that rearrange, select or repeat elements: the roles move, the particles stay."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +46,11 @@ def permute(call: Call) -> Any:
     signal = floating(call)
     if signal is None:
         return Ids(call.shape)
-    rank = len(signal.shape)
-    order = _order(call, rank)
+    return turned(signal, _order(call, len(signal.shape)))
+
+
+def turned(signal: Signal, order: Sequence[int]) -> Signal:
+    """Dims in another order."""
     units = [i for i in order if count([signal.dims[i]], Role.UNIT) > 1]
     if units != sorted(units):  # a channel shuffle
         signal = _shuffled(signal)

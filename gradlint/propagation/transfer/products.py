@@ -14,6 +14,7 @@ from gradlint.propagation.dims import Dim, Dims, Factor, Role, count, dim
 from gradlint.propagation.signal import Signal, emit
 from gradlint.propagation.transfer import attention
 from gradlint.propagation.transfer.contraction import Taps, add_bias, dense, project
+from gradlint.propagation.transfer.layout import turned
 from gradlint.propagation.transfer.token_sums import over_tokens, reading_rows
 from gradlint.propagation.weights import Weight, rows, unit_index
 
@@ -170,9 +171,12 @@ def grouped(call: Call) -> Signal:
 
 
 def einsum(call: Call) -> Signal:
-    """Two-operand einsum: brought to `a @ b` by looking at which letters are shared."""
+    """Two-operand einsum: brought to `a @ b` by looking at which letters are shared; of one operand, its dims in
+    another order."""
     equation = call.args[0]
     given = call.args[1:] if not isinstance(call.args[1], tuple | list) else tuple(call.args[1])
+    if isinstance(equation, str) and len(given) == 1:
+        return _turned(call, equation, call.signal(given[0]))
     if not isinstance(equation, str) or len(given) != 2 or equation.count(",") != 1:
         raise NoRuleError(f"einsum {equation!r}")
     first, second, result = _terms(equation, given)
@@ -202,6 +206,14 @@ def einsum(call: Call) -> Signal:
         for c in columns:
             names[c] = tuple(Factor(f.size, Role.KEY) for f in names[c])
     return y.with_x(y.x, dims=tuple(names[c] for c in result), shape=call.shape)
+
+
+def _turned(call: Call, equation: str, signal: Signal) -> Signal:
+    """einsum of one operand that neither sums nor takes a diagonal: a permutation (unpatchify, "nhwpqc->nchpwq")."""
+    given, _, result = equation.replace(" ", "").partition("->")
+    if sorted(given) != sorted(result) or len(set(given)) != len(given) or len(given) != len(signal.shape):
+        raise NoRuleError(f"einsum {equation!r}")
+    return turned(signal, [given.index(letter) for letter in result])
 
 
 def _terms(equation: str, given: Any) -> tuple[str, str, str]:
