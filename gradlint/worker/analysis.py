@@ -74,6 +74,8 @@ class Examined:
             return "at all: no inputs were found to run its forward on, so only its structure was followed"
         if not self.flow.parametrised or (layers and not unknown):
             return ""
+        if not layers and any(found.gradient_rms for found in self.flow.parameter_flows.values()):
+            return ""  # parameters are held by a module that is never called, as in a ParameterList
         where = f"at {len(unknown)} of its {len(layers)} layers" if len(unknown) < len(layers) else "at any layer"
         if self.flow.unknown:
             return f"{where}: every way to the outputs leads through an operator without a transfer rule"

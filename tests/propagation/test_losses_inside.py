@@ -77,9 +77,7 @@ CANCELLED = 0.32
 BY_HAND = (
     of_tokens("log of the sum over classes, of some tokens", masked(lambda x, y: x.logsumexp(-1))),
     of_tokens("differences to one class", lambda x, y: of_the_differences(x, y).mean(), CANCELLED),
-    of_tokens(
-        "softplus of those, of some", masked(lambda x, y: F.softplus(of_the_differences(x, y))), CANCELLED
-    ),
+    of_tokens("softplus of those, of some", masked(lambda x, y: F.softplus(of_the_differences(x, y))), CANCELLED),
 )
 
 

@@ -227,3 +227,19 @@ def test_a_module_with_nothing_to_train_that_does_not_run_is_no_failure(tmp_path
     assert found.findings == () and found.summary is None
     (note,) = found.skipped
     assert not note.is_model and note.reason == "it has no parameters to train"
+
+
+def test_parameters_that_no_called_module_holds_are_known_too(tmp_path: Path) -> None:
+    """Layers in a plain list, whose parameters are registered beside it."""
+    parts = """
+    self.layers = [nn.Linear(16, 16), nn.Linear(16, 4)]
+    self.own = nn.ParameterList(p for f in self.layers for p in f.parameters())
+"""
+    methods = """
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+"""
+    done = examined(tmp_path, parts, methods, base="nn.Module")
+    assert done.summary().gap == "" and done.flow.parameter_flows["own.0"].gradient_rms
