@@ -26,7 +26,7 @@ from zoo_worker import few, flow_figures, truly_zero
 from gradlint import building, probe
 from gradlint.building.devices import cpu_for_cuda
 from gradlint.config import Config
-from gradlint.core.errors import AnalysisError
+from gradlint.core.errors import AnalysisError, NothingToTrainError
 from gradlint.core.target import Target
 from gradlint.engine.collect import Job
 from gradlint.engine.reading import read
@@ -114,7 +114,8 @@ def _model(target: Target, source: str) -> Record:
         record["traceback"] = "".join(traceback.format_exception(error))
     except AnalysisError as error:
         record |= {"error": error.message, "stage": error.stage}
-        record["parameters"] = _held(target, source) if error.stage == "feed" else None
+        is_bare = isinstance(error, NothingToTrainError)
+        record["parameters"] = 0 if is_bare else _held(target, source) if error.stage == "feed" else None
     record["cpu"] = time.process_time() - start
     return record
 
