@@ -1,10 +1,12 @@
 """A file of blocks, and the models of other files that are made of them."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from gradlint import engine
+from gradlint.cli import main
 from gradlint.config import from_options
 from gradlint.core.report import Report
 
@@ -60,6 +62,17 @@ def test_a_comment_in_the_block_silences_and_is_not_idle(folder: Path) -> None:
     report = check("net.py", "blocks.py")
     assert [item.finding.code for item in report.suppressed] == ["GL101"]
     assert not {"GL101", "GL002"} & {finding.code for finding in report.findings}
+
+
+def test_a_comment_is_not_idle_either_where_another_shard_needs_it(folder: Path) -> None:
+    (folder / "blocks.py").write_text(IGNORED)
+    for index in (1, 2):
+        main(
+            ["check", ".", "--shard", f"{index}/2", "--report", f"json=shard{index}.json", "--output-format", "concise"]
+        )
+    assert main(["merge", "shard1.json", "shard2.json", "--report", "json=all.json"]) == 0
+    document = json.loads((folder / "all.json").read_text())
+    assert [item["finding"]["code"] for item in document["suppressed"]] == ["GL101"] and document["findings"] == []
 
 
 def test_a_comment_that_no_file_needs_is_idle(folder: Path) -> None:

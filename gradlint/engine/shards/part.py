@@ -131,7 +131,7 @@ def _part(
         settings=_settings(gathered.config),
         listed=listed,
         missing=tuple(map(shown.skipped, gathered.missing)),
-        results=tuple(replace(shown.report(result), path=shown.path(result.path)) for result in gathered.results),
+        results=tuple(_shown(result, shown) for result in gathered.results),
         overrides=tuple(_overrides(gathered, jobs, shown)),
         baseline=_known(baseline, gathered, shown) if baseline is not None else None,
     )
@@ -149,6 +149,11 @@ def _versions() -> dict[str, str]:
 def _settings(config: Config) -> dict[str, Any]:
     given: dict[str, Any] = msgspec.to_builtins(config)
     return {key: value for key, value in given.items() if key not in _UNCOMPARED}
+
+
+def _shown(result: FileResult, shown: Shown) -> FileResult:
+    heeded = frozenset((shown.path(path), line) for path, line in result.heeded)
+    return replace(shown.report(result), path=shown.path(result.path), heeded=heeded)
 
 
 def _overrides(gathered: Gathered, jobs: Iterable[Job], shown: Shown) -> Iterator[Override]:
