@@ -33,10 +33,12 @@ class Usage:
 
 
 def offline() -> dict[str, str]:
-    """An environment for commands: this checkout's gradlint, one thread, no downloads."""
+    """An environment for commands: this checkout's gradlint, one thread, no downloads; byte code is kept, as it is of
+    packages that pip has installed.
+    """
     paths = [str(ROOT), str(ROOT / "rules"), os.environ.get("PYTHONPATH", "")]
     settled = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **settled}
+    return {name: value for name, value in (os.environ | settled).items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def gradlint_command(*arguments: str) -> list[str]:
